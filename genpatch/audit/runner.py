@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs rules over facts. A rule that breaks becomes a result, never silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .facts import Facts
+from .model import Finding, Rule, RuleResult, Severity, Skip, Status
+
+
+def run_rule(rule: Rule, facts: Facts) -> RuleResult:
+    """Return what one rule says of an image."""
+    if rule.applies == "kernel" and facts.is_module:
+        return RuleResult(rule=rule, status=Status.SKIPPED, reason="judges kernels, not modules")
+    if rule.applies == "module" and not facts.is_module:
+        return RuleResult(rule=rule, status=Status.SKIPPED, reason="judges modules, not kernels")
+    try:
+        findings = tuple(
+            finding.at_level(finding.level or rule.severity) for finding in rule.check(facts)
+        )
+    except Skip as reason:
+        return RuleResult(rule=rule, status=Status.SKIPPED, reason=str(reason))
+    except Exception as error:
+        return RuleResult(
+            rule=rule,
+            status=Status.ERROR,
+            reason=f"{type(error).__name__}: {error}",
+            findings=(
+                Finding(
+                    message=f"{rule.code} {rule.name} could not be run: {type(error).__name__}: {error}",
+                    kind="rule-crashed",
+                    level=Severity.ERROR,
+                ),
+            ),
+        )
+    return RuleResult(rule=rule, status=Status.FAIL if findings else Status.PASS, findings=findings)
+
+
+def run_rules(rules: Iterable[Rule], facts: Facts) -> tuple[RuleResult, ...]:
+    """Return what each rule says, in the order given."""
+    return tuple(run_rule(rule, facts) for rule in rules)

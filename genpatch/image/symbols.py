@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Symbols as arrays, whatever they were read from: .symtab, kallsyms or System.map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ..units import BoolArray, I64Array, U8Array, U16Array, U32Array, U64Array
+
+NOTYPE, OBJECT, FUNC, SECTION = 0, 1, 2, 3
+LOCAL, GLOBAL, WEAK = 0, 1, 2
+SHN_UNDEF, SHN_ABS, SHN_UNKNOWN = 0, 0xFFF1, 0xFFFF
+
+_KEY_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymbolTable:
+    """The symbols of one image, n of them, in the order of their source.
+
+    Args:
+        source: ``"symtab"``, ``"kallsyms"``, ``"System.map"`` or ``"none"``.
+        address: uint64[n], virtual addresses.
+        size: uint64[n] [bytes], 0 where the source does not tell.
+        kind: uint8[n], NOTYPE, OBJECT, FUNC or SECTION.
+        binding: uint8[n], LOCAL, GLOBAL or WEAK.
+        section: uint16[n], section header index, SHN_ABS, or SHN_UNKNOWN.
+        name_at: uint32[n], where in `names` each name starts.
+        names: uint8[m], NUL-terminated strings; they may share tails.
+    """
+
+    source: str
+    address: U64Array
+    size: U64Array
+    kind: U8Array
+    binding: U8Array
+    section: U16Array
+    name_at: U32Array
+    names: U8Array
+    _found: dict[str, I64Array] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def empty(cls) -> SymbolTable:
+        """Return a table without symbols."""
+        return cls(
+            source="none",
+            address=np.empty(0, np.uint64),
+            size=np.empty(0, np.uint64),
+            kind=np.empty(0, np.uint8),
+            binding=np.empty(0, np.uint8),
+            section=np.empty(0, np.uint16),
+            name_at=np.empty(0, np.uint32),
+            names=np.zeros(1, np.uint8),
+        )
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+    @cached_property
+    def _name_end(self) -> U32Array:
+        """uint32[n]: where each name's NUL stands."""
+        nul = np.flatnonzero(self.names == 0).astype(np.uint32)
+        if not len(nul):
+            return np.full(len(self), len(self.names), np.uint32)
+        at = np.searchsorted(nul, self.name_at)
+        return np.append(nul, np.uint32(len(self.names)))[at].astype(np.uint32)
+
+    @cached_property
+    def _keys(self) -> tuple[U64Array, U32Array]:
+        """The first eight bytes of each name (zero padded) and each name's length: uint64[n], uint32[n]."""
+        length = (self._name_end - np.minimum(self.name_at, self._name_end)).astype(np.uint32)
+        padded = np.concatenate([self.names, np.zeros(_KEY_BYTES, np.uint8)])
+        windows = np.lib.stride_tricks.as_strided(
+            padded, shape=(len(self.names) + 1, _KEY_BYTES), strides=(1, 1), writeable=False
+        )
+        heads = windows[np.minimum(self.name_at, len(self.names))]
+        keep = np.arange(_KEY_BYTES, dtype=np.uint32) < length[:, None]
+        return np.ascontiguousarray(np.where(keep, heads, 0)).view("<u8").reshape(-1), length
+
+    def name(self, index: int) -> str:
+        """Return one symbol's name, as text that may be printed."""
+        start, end = int(self.name_at[index]), int(self._name_end[index])
+        return self.names[start:end].tobytes().decode("utf-8", "replace")
+
+    def named(self, indices: Iterable[int]) -> list[str]:
+        """Return the names of a few symbols; -1 gives an empty string."""
+        return [self.name(i) if i >= 0 else "" for i in indices]
+
+    def indices(self, name: str) -> I64Array:
+        """Return every defined symbol of that name, in table order: int64[k].
+
+        Names are compared by their bytes: a linker stores ``bar`` as the tail of ``foobar``, so no
+        NUL need stand before it.
+        """
+        cached = self._found.get(name)
+        if cached is None:
+            cached = self._found[name] = self._search(name)
+        return cached
+
+    def _search(self, name: str) -> I64Array:
+        raw = name.encode()
+        keys, lengths = self._keys
+        head = np.frombuffer(raw[:_KEY_BYTES].ljust(_KEY_BYTES, b"\0"), "<u8")[0]
+        near = np.flatnonzero((keys == head) & (lengths == len(raw)) & (self.section != SHN_UNDEF))
+        if len(raw) <= _KEY_BYTES:
+            return near
+        same = [i for i in near if self.names[int(self.name_at[i]) :][: len(raw)].tobytes() == raw]
+        return np.array(same, np.int64)
+
+    def find(self, name: str) -> int | None:
+        """Return the address of a symbol, or None; a global one wins over local namesakes."""
+        index = self.find_index(name)
+        return None if index is None else int(self.address[index])
+
+    def find_index(self, name: str) -> int | None:
+        """Return the index of a symbol, or None; a global one wins over local namesakes."""
+        found = self.indices(name)
+        if not len(found):
+            return None
+        return int(found[np.argmax(self.binding[found] != LOCAL)])
+
+    def with_prefix(self, prefix: str) -> I64Array:
+        """Return every defined symbol whose name starts so: int64[k]."""
+        raw = prefix.encode()
+        keys, lengths = self._keys
+        width = min(len(raw), _KEY_BYTES)
+        mask = np.uint64((1 << (8 * width)) - 1)
+        head = np.frombuffer(raw[:width].ljust(_KEY_BYTES, b"\0"), "<u8")[0]
+        near = np.flatnonzero(((keys & mask) == head) & (lengths >= len(raw)) & (self.section != SHN_UNDEF))
+        if len(raw) <= _KEY_BYTES:
+            return near
+        same = [i for i in near if self.names[int(self.name_at[i]) :][: len(raw)].tobytes() == raw]
+        return np.array(same, np.int64)
+
+    @cached_property
+    def functions(self) -> I64Array:
+        """Indices of function symbols, by ascending address: int64[k]."""
+        chosen = np.flatnonzero((self.kind == FUNC) & (self.section != SHN_UNDEF))
+        return chosen[np.argsort(self.address[chosen], kind="stable")]
+
+    @cached_property
+    def function_starts(self) -> U64Array:
+        """The addresses of `functions`: uint64[k], ascending."""
+        return self.address[self.functions]
+
+    def at_or_after(self, addresses: U64Array) -> I64Array:
+        """Return for each address the first function symbol at or above it, -1 if none: int64[m]."""
+        return self._pick(np.searchsorted(self.function_starts, addresses, "left"))
+
+    def at_or_before(self, addresses: U64Array) -> I64Array:
+        """Return for each address the last function symbol at or below it, -1 if none: int64[m]."""
+        return self._pick(np.searchsorted(self.function_starts, addresses, "right") - 1)
+
+    def _pick(self, positions: I64Array) -> I64Array:
+        valid: BoolArray = (positions >= 0) & (positions < len(self.functions))
+        if not len(self.functions):
+            return np.full(len(positions), -1, np.int64)
+        return np.where(valid, self.functions[np.clip(positions, 0, len(self.functions) - 1)], -1)
+
+    def nearest(self, address: int) -> str:
+        """Return ``name+0xoffset`` for an address, or its hex where no function precedes it."""
+        index = int(self.at_or_before(np.array([address], np.uint64))[0])
+        if index < 0:
+            return f"{address:#x}"
+        offset = address - int(self.address[index])
+        return self.name(index) + (f"+{offset:#x}" if offset else "")

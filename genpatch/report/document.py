@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The audit document: everything a renderer may know, frozen, with the schema of its JSON.
+
+Addresses are hex strings (JSON readers use doubles); keys are only ever added within a schema number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .. import __version__
+from ..units import I64Array, U8Array, U64Array
+
+AUDIT_SCHEMA = "genpatch/audit/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRecord:
+    """What was read, and what it had to offer; texts for people."""
+
+    path: str
+    kind: str
+    kernel_release: str | None
+    build_id: str | None
+    symbols: str
+    types: str
+    config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRecord:
+    """The site table: entries = zero + sites; `sorted` is None where the order does not matter or is unknown."""
+
+    entries: int
+    zero: int
+    sites: int
+    source: str
+    sorted: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SledRecord:
+    """One shape of sled: bytes before and after the symbol, how the nops are spelt, how many sites have it."""
+
+    before: int
+    after: int
+    nop: str
+    sites: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachRecord:
+    """Distances to the trampoline: target minus the address of the call's first instruction [bytes]."""
+
+    target: str
+    min: int
+    max: int
+    within_jal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRecord:
+    """How many call pairs straddle a 4 KiB page and a 64-byte line."""
+
+    across_page: int
+    across_line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRecord:
+    """What became of a rule: status is pass, fail, skipped or error."""
+
+    rule: str
+    name: str
+    level: str
+    status: str
+    findings: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One of the places that a finding is about."""
+
+    address: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRecord:
+    """One finding; `sites` counts the places, `examples` names the first few.
+
+    `image` is the path of the image it is about; `baseline` is "new", "unchanged" or None without a baseline.
+    """
+
+    rule: str
+    name: str
+    level: str
+    image: str
+    address: str | None
+    symbol: str
+    section: str
+    message: str
+    sites: int
+    examples: tuple[Example, ...]
+    fingerprint: str
+    baseline: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteRows:
+    """The sites of one image as columns, n of them; kept only when a renderer lists sites.
+
+    Args:
+        entry, func, ip: uint64[n], addresses.
+        before, after, alignment: int64[n] [bytes].
+        nop: uint8[n], positions in `nop_names`.
+        symbols, sections: n names each.
+        hits: for each rule that named sites, (rule code, int64[k] positions).
+    """
+
+    entry: U64Array
+    func: U64Array
+    ip: U64Array
+    before: I64Array
+    after: I64Array
+    alignment: I64Array
+    nop: U8Array
+    nop_names: tuple[str, ...]
+    symbols: tuple[str, ...]
+    sections: tuple[str, ...]
+    hits: tuple[tuple[str, I64Array], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """Everything about one image. `scheme` is a catalog name, "none" or "unknown"."""
+
+    input: InputRecord
+    table: TableRecord
+    scheme: str
+    scheme_variant: str | None
+    scheme_evidence: tuple[str, ...]
+    sleds: tuple[SledRecord, ...]
+    alignment: dict[str, int]
+    reach: ReachRecord | None
+    pair: PairRecord | None
+    rules: tuple[RuleRecord, ...]
+    findings: tuple[FindingRecord, ...]
+    notes: tuple[str, ...] = ()
+    site_rows: SiteRows | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Counts over the whole document; `worst` is error, warning, note or none."""
+
+    images: int
+    errors: int
+    warnings: int
+    notes: int
+    skipped_rules: int
+    failed_rules: int
+    worst: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditDocument:
+    """One audit of one or several images.
+
+    For a single image the top-level facts are that image's. For several they are sums (input.kind says so)
+    and `images` holds each.
+    """
+
+    title: str
+    images: tuple[ImageRecord, ...]
+    total: ImageRecord
+    summary: Summary
+    seconds: float
+    tool: dict[str, str] = field(default_factory=lambda: {"name": "genpatch", "version": __version__})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document as plain data for `json.dumps`."""
+        body = _record(self.total)
+        body.pop("notes")
+        return {
+            "schema": AUDIT_SCHEMA,
+            "tool": self.tool,
+            **body,
+            "summary": asdict(self.summary),
+            "notes": list(self.total.notes),
+            "images": [_brief(image) for image in self.images] if len(self.images) > 1 else [],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _record(image: ImageRecord) -> dict[str, Any]:
+    return {
+        "input": asdict(image.input),
+        "table": asdict(image.table),
+        "scheme": image.scheme,
+        "scheme_variant": image.scheme_variant,
+        "scheme_evidence": list(image.scheme_evidence),
+        "sleds": [asdict(sled) for sled in image.sleds],
+        "alignment": dict(image.alignment),
+        "reach": asdict(image.reach) if image.reach else None,
+        "pair": asdict(image.pair) if image.pair else None,
+        "rules": [asdict(rule) for rule in image.rules],
+        "findings": [asdict(finding) for finding in image.findings],
+        "notes": list(image.notes),
+    }
+
+
+def _brief(image: ImageRecord) -> dict[str, Any]:
+    """One image within a document of several: its findings stand once, at the top level."""
+    body = _record(image)
+    body["findings"] = len(image.findings)
+    body["rules"] = [rule for rule in body["rules"] if rule["status"] != "pass"]
+    return body

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which scheme an image implements, from what is seen in it and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..image.model import KernelImage
+from ..schemes import CATALOG, CallScheme, Traits
+from .model import Sites
+from .patching import PatchingCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemeVerdict:
+    """The scheme of an image.
+
+    Args:
+        scheme: the base scheme, or None.
+        variant: the scheme that refines it, or None.
+        seen: the traits that were observed.
+        evidence: what they were read from, one sentence each.
+        contradictions: why no scheme fits, for each candidate the trait that speaks against it.
+    """
+
+    scheme: CallScheme | None
+    variant: CallScheme | None
+    seen: Traits
+    evidence: tuple[str, ...]
+    contradictions: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The catalog name, or ``"unknown"``."""
+        return self.scheme.name if self.scheme else "unknown"
+
+
+def infer_scheme(image: KernelImage, sites: Sites, code: PatchingCode) -> SchemeVerdict:
+    """Compare what is seen with the traits of every ftrace scheme in the catalog.
+
+    The code decides first (how much ftrace_make_call writes, what ftrace_caller loads, how it returns);
+    the sled shape decides only among schemes that the code does not tell apart, so that an image whose
+    sleds do not suit its code is still recognised as what its code implements.
+    """
+    seen, evidence = _observe(sites, code)
+    code_traits = {"link", "literal", "direct", "call_width", "ip_offset"}
+    candidates, contradictions = [], []
+    for scheme in CATALOG.values():
+        if scheme.owner != "ftrace":
+            continue
+        wanted, got = scheme.traits.known(), seen.known()
+        wrong = [name for name in wanted.keys() & got.keys() if name in code_traits and wanted[name] != got[name]]
+        if wrong:
+            contradictions.append(f"{scheme.name}: {', '.join(f'{n} is {got[n]}' for n in sorted(wrong))}")
+            continue
+        by_code = sum(name in code_traits for name in wanted.keys() & got.keys())
+        by_sled = sum(wanted[name] == got[name] for name in wanted.keys() & got.keys() - code_traits)
+        candidates.append((by_code, by_sled, scheme))
+    chosen = _choose(candidates, seen, linked=image.kind.is_kernel)
+    if chosen is None:
+        return SchemeVerdict(
+            scheme=None, variant=None, seen=seen, evidence=evidence, contradictions=tuple(contradictions)
+        )
+    base = CATALOG[chosen.refines] if chosen.refines else chosen
+    return SchemeVerdict(
+        scheme=base,
+        variant=chosen if chosen is not base else None,
+        seen=seen,
+        evidence=evidence,
+        contradictions=tuple(contradictions),
+    )
+
+
+def _choose(
+    candidates: list[tuple[int, int, CallScheme]], seen: Traits, *, linked: bool
+) -> CallScheme | None:
+    """Pick the scheme with most support; none where there is too little or a tie between different ones."""
+    ranked = sorted(candidates, key=lambda row: (row[1] == 2, row[0], row[1]) if row[0] < 2 else (True, row[0], row[1]))
+    if not ranked:
+        return None
+    by_code, by_sled, best = ranked[-1]
+    if by_code < 2 and by_sled < 2:
+        return None
+    ties = [row[2] for row in ranked if row[:2] == (by_code, by_sled)]
+    bases = {scheme.refines or scheme.name for scheme in ties}
+    if len(bases) > 1:
+        return None
+    plain = [scheme for scheme in ties if scheme.refines is None]
+    if seen.direct is None and plain:
+        return plain[0]
+    return best
+
+
+def _observe(sites: Sites, code: PatchingCode) -> tuple[Traits, tuple[str, ...]]:
+    """Return the traits seen and where each was seen."""
+    before, after = sites.usual
+    evidence = []
+    if len(sites):
+        evidence.append(f"sleds: {before} bytes before and {after} from the function symbol on")
+    caller = code.caller
+    link = literal = direct = None
+    if caller is not None and caller.link is not None:
+        link = caller.link
+        literal = caller.literal + 8 if caller.literal is not None else 0
+        direct = True if caller.direct_at is not None else None
+        evidence.append(_trampoline_text(caller.link.value, literal, direct))
+    elif caller is not None and (regs := code.trampoline("ftrace_regs_caller")) is not None:
+        link = regs.link
+    width = code.call_width
+    if width is not None:
+        evidence.append(f"ftrace_make_call writes {width} bytes of instructions")
+    ip_offset = None
+    if code.call_adjust is not None and len(sites):
+        ip_offset = code.call_adjust - (before if before else 0)
+        evidence.append(f"ftrace_call_adjust adds {code.call_adjust}")
+        if ip_offset not in (0, 4):  # a broken layout says nothing about the scheme
+            ip_offset = None
+    seen = Traits(
+        before=before if len(sites) else None,
+        after=after if len(sites) else None,
+        ip_offset=None if width is not None else ip_offset,
+        link=link,
+        literal=literal,
+        direct=direct,
+        call_width=width,
+    )
+    return seen, tuple(evidence)
+
+
+def _trampoline_text(link: str, literal: int, direct: bool | None) -> str:
+    text = f"ftrace_caller returns through {link}"
+    if literal:
+        text += f" and loads the ops at func{literal:+d}"
+    return text + (", tests ops->direct_call first" if direct else "")
