@@ -35,10 +35,12 @@ class Facts:
     Args:
         image: what was read.
         kernel: facts of the module's kernel, or None.
+        companions: other images of the same build, such as vmlinux.o.
     """
 
     image: KernelImage
     kernel: Facts | None = None
+    companions: tuple[KernelImage, ...] = ()
 
     @cached_property
     def sites(self) -> Sites:
@@ -102,6 +104,10 @@ class Facts:
     def call(self) -> U64Array:
         """uint64[n]: address of the first instruction of each call."""
         return self.sites.func
+
+    def distances_to(self, target: int) -> I64Array:
+        """Return target minus the address of each call's first instruction: int64[n] [bytes]."""
+        return (np.uint64(target) - self.call).astype(np.int64)
 
     @cached_property
     def preemption(self) -> Preemption:

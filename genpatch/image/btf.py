@@ -28,10 +28,12 @@ CONST, RESTRICT, FUNC, FUNC_PROTO, VAR, DATASEC, FLOAT, DECL_TAG, TYPE_TAG, ENUM
 MAGIC = 0xEB9F
 MAX_DEPTH = 32
 """How many types one may pass to reach the end of a chain; the kernel's own verifier stops here too."""
-MAX_MEMBERS = 1 << 14
-"""How many members, nested ones counted, a struct may have, and parameters a function."""
-MAX_NAMESAKES = 64
-"""How many types of one name are compared."""
+MAX_MEMBERS = 1 << 13
+"""How many members a struct may have, nested ones counted; Linux 7.2 has up to 273."""
+MAX_PARAMETERS = 256
+"""How many parameters a function may have."""
+MAX_NAMESAKES = 16
+"""How many types of one name are compared; Linux 7.2 has up to 3."""
 MAX_NAME_SIZE = 512
 """KSYM_NAME_LEN [bytes, NUL included]."""
 MAX_SECTION_SIZE = 1 << 28
@@ -45,7 +47,7 @@ _RECORD_WORDS = 3
 _NO_LENGTH = np.int32(1 << 30)  # [words], past the end of any section
 _STRIDE_LOG2 = 2  # two rounds of doubling measured fastest for 10**5 types
 _MAX_PROTO_DEPTH = 4
-_MAX_PARAMETERS_TEXT = 1024
+_MAX_TEXT = 1024  # Linux 7.2 has up to 330
 
 # What follows a record, in words: once, and for each of its vlen items. FUNC keeps its linkage in vlen.
 _TRAILERS = {
@@ -196,7 +198,7 @@ class Btf:
         base: what the ids and names below this one's own refer to; None for a kernel.
         words: uint32[n], the type section.
         chars: uint8[m], the string section.
-        trailers: int32[2, 256], by a record's top byte: words that follow once and for each item.
+        trailers: int32[2, 128], by kind: words that follow a record, and each of its vlen items.
     """
 
     where: str
@@ -238,7 +240,8 @@ class Btf:
         trailers = _known_trailers() if base is None else base.trailers.copy()
         if header_size >= _HEADER.size + _LAYOUT_FIELDS.size:
             at, size = _LAYOUT_FIELDS.unpack_from(raw.data, _HEADER.size)
-            _add_layouts(trailers, _section(body, "layout section", at, size, where, aligned=True))
+            if size:
+                _add_layouts(trailers, _section(body, "layout section", at, size, where, aligned=True))
         words = np.require(types.view("<u4"), requirements="A")
         return cls(where=where, base=base, words=words, chars=chars, trailers=trailers)
 
@@ -293,6 +296,9 @@ class Btf:
     def _bad(self, place: str, expected: str, got: str) -> TypesError:
         return TypesError(self.where, place, expected=expected, got=got)
 
+    def _too_deep(self, type_id: int) -> TypesError:
+        return self._bad(f"type {type_id}", f"its end within {MAX_DEPTH} types", "more of them")
+
     # The index.
 
     @cached_property
@@ -314,14 +320,14 @@ class Btf:
         return starts
 
     def _next_words(self) -> I32Array:
-        """Where the record that starts at each word would end; int32[n - 2], no two bytes left are one."""
+        """Where a record that starts at each word would end: int32[n - 2], none starts later."""
         info = self.words[1:-1]
         if not len(info):
             return np.empty(0, np.int32)
-        top = self.words.view(np.uint8)[7:-4:4]
+        kind = self.words.view(np.uint8)[7:-4:4] & 0x7F
         length = (info & np.uint32(0xFFFFFF)).view(np.int32)
-        length *= self.trailers[1][top]
-        length += self.trailers[0][top]
+        length *= self.trailers[1][kind]
+        length += self.trailers[0][kind]
         length += np.arange(_RECORD_WORDS, len(info) + _RECORD_WORDS, dtype=np.int32)
         return length
 
@@ -415,24 +421,26 @@ class Btf:
 
     def _resolve(self, type_id: int) -> _Record:
         """Return what stands behind typedefs, qualifiers and tags."""
+        start = type_id
         for _ in range(MAX_DEPTH):
             record = self._record(type_id)
             if record.kind not in _TRANSPARENT:
                 return record
             type_id = record.ref
-        raise self._bad(f"type {type_id}", f"a type at most {MAX_DEPTH} deep", "more")
+        raise self._too_deep(start)
 
     def _size(self, type_id: int) -> int:
         """Return the size of a type [bytes]; what has none counts 0."""
-        scale = 1
+        scale, start = 1, type_id
         for _ in range(MAX_DEPTH):
-            record = self._resolve(type_id)
-            if record.kind != ARRAY:
-                size = POINTER_SIZE if record.kind == PTR else record.ref if record.kind in _SIZED else 0
-                return scale * size
-            scale *= record.tail[2]
-            type_id = record.tail[0]
-        raise self._bad(f"type {type_id}", f"an array at most {MAX_DEPTH} deep", "more")
+            record = self._record(type_id)
+            if record.kind == ARRAY:
+                scale, type_id = scale * record.tail[2], record.tail[0]
+            elif record.kind in _TRANSPARENT:
+                type_id = record.ref
+            else:
+                return scale * (POINTER_SIZE if record.kind == PTR else record.ref * (record.kind in _SIZED))
+        raise self._too_deep(start)
 
     def _text(self, type_id: int, depth: int = 0) -> str:
         """Spell a type as C does without a name; depth counts the prototypes around it."""
@@ -460,7 +468,9 @@ class Btf:
                 inner, qualifiers = _grouped(inner) + self._parameters_text(record, depth + 1), ""
             elif kind != TYPE_TAG:
                 raise self._bad(f"type {start}", "a type", f"kind {kind}")
-        raise self._bad(f"type {start}", f"a type at most {MAX_DEPTH} deep", "more")
+            if len(inner) > 2 * _MAX_TEXT:
+                break
+        raise self._too_deep(start)
 
     def _own_name(self, record: _Record) -> str:
         if record.kind == VOID:
@@ -473,16 +483,11 @@ class Btf:
 
     def _parameters_text(self, proto: _Record, depth: int) -> str:
         # Prototypes nested too deep or too long are cut: they could double with each level.
-        texts: list[str] = []
-        left = _MAX_PARAMETERS_TEXT
-        for name_at, type_id in proto.items(2):
-            variadic = len(texts) == proto.vlen - 1 and not (name_at or type_id)
-            text = "..." if variadic or depth > _MAX_PROTO_DEPTH else self._text(type_id, depth)
-            left -= len(text)
-            if left < 0:
-                return "(...)"
-            texts.append(text)
-        return f"({', '.join(texts) or 'void'})"
+        if depth > _MAX_PROTO_DEPTH or proto.vlen > MAX_PARAMETERS:
+            return "(...)"
+        texts = [self._text(each, depth) if name_at or each else "..." for name_at, each in proto.items(2)]
+        text = ", ".join(texts) or "void"
+        return f"({text})" if len(text) <= _MAX_TEXT else "(...)"
 
     # Structs, functions, enums.
 
@@ -527,9 +532,9 @@ class Btf:
 
     def _function(self, name: str, type_id: int) -> FunctionType:
         record = self._record(type_id)
-        if record.kind != FUNC_PROTO or record.vlen > MAX_MEMBERS:
+        if record.kind != FUNC_PROTO or record.vlen > MAX_PARAMETERS:
             got = f"kind {record.kind} with {record.vlen} items"
-            raise self._bad(f"function {name}", f"a prototype of at most {MAX_MEMBERS} parameters", got)
+            raise self._bad(f"function {name}", f"a prototype of at most {MAX_PARAMETERS} parameters", got)
         items = list(record.items(2))
         variadic = bool(items) and items[-1] == (0, 0)
         parameters = tuple(
@@ -574,10 +579,9 @@ def _section(body: U8Array, place: str, at: int, size: int, where: str, *, align
 
 
 def _known_trailers() -> I32Array:
-    trailers = np.zeros((2, 256), np.int32)
-    trailers[0] = _NO_LENGTH
-    for kind, words in _TRAILERS.items():
-        trailers[:, [kind, kind | 0x80]] = np.array(words)[:, None]
+    trailers = np.full((2, 0x80), [[_NO_LENGTH], [0]], np.int32)
+    for kind, sizes in _TRAILERS.items():
+        trailers[:, kind] = sizes
     return trailers
 
 
@@ -585,7 +589,7 @@ def _add_layouts(trailers: I32Array, layouts: U8Array) -> None:
     """Take the lengths of kinds not known here; each layout: info_size, item_size [bytes], 2 of flags."""
     for kind, sizes in enumerate(layouts.reshape(-1, 4)[:0x80, :2].tolist()):
         if kind > ENUM64 and not any(size % WORD_SIZE for size in sizes):
-            trailers[:, [kind, kind | 0x80]] = np.array(sizes)[:, None] // WORD_SIZE
+            trailers[:, kind] = [size // WORD_SIZE for size in sizes]
 
 
 def _chain(follow: I32Array, end: int) -> I32Array:

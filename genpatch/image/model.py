@@ -100,7 +100,8 @@ class KernelImage:
         banner: the version banner or vermagic, or None.
         compiler: text that names the compiler, or None.
         build_id: GNU build id in hex, or None.
-        notes: what the reader could not do, one sentence each.
+        notes: how the reader came to what it has, one sentence each.
+        trouble: what it could not read although it is there, one sentence each.
     """
 
     path: str
@@ -120,6 +121,7 @@ class KernelImage:
     has_rvc: bool | None = None
     file_size: int = 0
     notes: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
 
     @property
     def kind_text(self) -> str:

@@ -75,10 +75,10 @@ def _read_elf(content: Content, options: ReadOptions) -> KernelImage:
     memory = elf.address_space()
     if elf.type == ET_REL:
         return _read_object(elf, memory, options)
-    notes: list[str] = []
+    trouble: list[str] = []
     symbols = elf.symbols()
     if not len(symbols):
-        symbols = _symbols_without_symtab(memory, options, notes)
+        symbols = _symbols_without_symtab(memory, options, trouble)
     if not any(symbols.find(mark) is not None for mark in _KERNEL_MARKS):
         raise ImageError(
             content.path, "symbols", expected="a Linux kernel (linux_banner, start_kernel, ...)",
@@ -103,12 +103,12 @@ def _read_elf(content: Content, options: ReadOptions) -> KernelImage:
         other_patches=tables.linked_other_patches(memory, symbols),
         build_id=_elf_build_id(elf),
         has_rvc=elf.has_rvc,
-        notes=tuple(notes),
+        trouble=tuple(trouble),
     )
     return _with_kernel_facts(image, _section_bytes(elf, ".BTF"), options)
 
 
-def _symbols_without_symtab(memory: AddressSpace, options: ReadOptions, notes: list[str]) -> SymbolTable:
+def _symbols_without_symtab(memory: AddressSpace, options: ReadOptions, trouble: list[str]) -> SymbolTable:
     """Return symbols for a stripped kernel: the user's System.map, or kallsyms out of its own memory."""
     if options.system_map is not None:
         return options.system_map
@@ -120,7 +120,7 @@ def _symbols_without_symtab(memory: AddressSpace, options: ReadOptions, notes: l
 
         return recover(flat, base).symbols
     except ImageError as error:
-        notes.append(f"no symbol table, and kallsyms could not be recovered: {error}")
+        trouble.append(f"no symbol table, and kallsyms could not be recovered: {error}")
         return SymbolTable.empty()
 
 
@@ -172,7 +172,7 @@ def _read_object(elf: ElfFile, memory: AddressSpace, options: ReadOptions) -> Ke
         compiler=_first_string(comment),
         build_id=_elf_build_id(elf),
         has_rvc=elf.has_rvc,
-        notes=_object_notes(elf),
+        trouble=_object_trouble(elf),
     )
     types = _section_bytes(elf, ".BTF")
     base = options.kernel.types if options.kernel is not None else None
@@ -183,7 +183,7 @@ def _read_object(elf: ElfFile, memory: AddressSpace, options: ReadOptions) -> Ke
     return _with_config(image, options, None)
 
 
-def _object_notes(elf: ElfFile) -> tuple[str, ...]:
+def _object_trouble(elf: ElfFile) -> tuple[str, ...]:
     """Say what is odd about a relocatable object; today: text that was stripped into a debug file."""
     from .elf import SHF_EXECINSTR, SHT_NOBITS
 
@@ -319,7 +319,7 @@ def _with_types(image: KernelImage, raw: U8Array, base: Btf | None) -> KernelIma
     try:
         return replace(image, types=Btf.parse(raw, base=base), types_note="BTF")
     except TypesError as error:
-        return replace(image, types_note=f"unreadable BTF: {error}", notes=(*image.notes, f"BTF: {error}"))
+        return replace(image, types_note=f"unreadable BTF: {error}", trouble=(*image.trouble, f"BTF: {error}"))
 
 
 def _ikconfig_bytes(image: KernelImage) -> U8Array | None:
@@ -339,7 +339,7 @@ def _with_config(image: KernelImage, options: ReadOptions, embedded: U8Array | N
         raw = find_ikconfig(embedded)
         return image if raw is None else replace(image, config=parse_config(raw, "IKCONFIG"))
     except GenpatchError as error:
-        return replace(image, notes=(*image.notes, f"IKCONFIG: {error}"))
+        return replace(image, trouble=(*image.trouble, f"IKCONFIG: {error}"))
 
 
 def entries_of(image: KernelImage) -> U64Array:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,19 @@ LOCAL, GLOBAL, WEAK = 0, 1, 2
 SHN_UNDEF, SHN_ABS, SHN_UNKNOWN = 0, 0xFFF1, 0xFFFF
 
 _KEY_BYTES = 8
+
+
+def _head(raw: bytes) -> np.uint64:
+    """The first eight bytes of a name, zero padded, as one number."""
+    return np.uint64(int.from_bytes(raw[:_KEY_BYTES], "little"))
+
+
+class _NameIndex(NamedTuple):
+    """Some symbols (int64[k]) with the heads (uint64[k]) and lengths (uint32[k]) of their names."""
+
+    symbols: I64Array
+    heads: U64Array
+    lengths: U32Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +83,35 @@ class SymbolTable:
         at = np.searchsorted(nul, self.name_at)
         return np.append(nul, np.uint32(len(self.names)))[at].astype(np.uint32)
 
-    @cached_property
-    def _keys(self) -> tuple[U64Array, U32Array]:
-        """The first eight bytes of each name (zero padded) and each name's length: uint64[n], uint32[n]."""
-        length = (self._name_end - np.minimum(self.name_at, self._name_end)).astype(np.uint32)
+    def _name_keys(self, chosen: I64Array) -> tuple[U64Array, U32Array]:
+        """The first eight bytes of some names (zero padded) and their lengths: uint64[k], uint32[k]."""
+        start = np.minimum(self.name_at[chosen], len(self.names))
+        length = (self._name_end[chosen] - start).astype(np.uint32)
         padded = np.concatenate([self.names, np.zeros(_KEY_BYTES, np.uint8)])
         windows = np.lib.stride_tricks.as_strided(
             padded, shape=(len(self.names) + 1, _KEY_BYTES), strides=(1, 1), writeable=False
         )
-        heads = windows[np.minimum(self.name_at, len(self.names))]
         keep = np.arange(_KEY_BYTES, dtype=np.uint32) < length[:, None]
-        return np.ascontiguousarray(np.where(keep, heads, 0)).view("<u8").reshape(-1), length
+        return np.ascontiguousarray(np.where(keep, windows[start], 0)).view("<u8").reshape(-1), length
+
+    @cached_property
+    def _global_index(self) -> _NameIndex:
+        """Defined symbols that other files may name: few, and those that one looks for."""
+        return self._index((self.binding != LOCAL) & (self.section != SHN_UNDEF))
+
+    @cached_property
+    def _local_index(self) -> _NameIndex:
+        """Defined local symbols but for the compiler's own labels (NOTYPE)."""
+        return self._index((self.binding == LOCAL) & (self.section != SHN_UNDEF) & (self.kind != NOTYPE))
+
+    @cached_property
+    def _label_index(self) -> _NameIndex:
+        """Local labels, of which there may be millions."""
+        return self._index((self.binding == LOCAL) & (self.section != SHN_UNDEF) & (self.kind == NOTYPE))
+
+    def _index(self, mask: BoolArray) -> _NameIndex:
+        chosen = np.flatnonzero(mask)
+        return _NameIndex(chosen, *self._name_keys(chosen))
 
     def name(self, index: int) -> str:
         """Return one symbol's name, as text that may be printed."""
@@ -91,25 +123,17 @@ class SymbolTable:
         return [self.name(i) if i >= 0 else "" for i in indices]
 
     def indices(self, name: str) -> I64Array:
-        """Return every defined symbol of that name, in table order: int64[k].
+        """Return every defined symbol of that name, global ones first: int64[k].
 
         Names are compared by their bytes: a linker stores ``bar`` as the tail of ``foobar``, so no
         NUL need stand before it.
         """
         cached = self._found.get(name)
         if cached is None:
-            cached = self._found[name] = self._search(name)
+            raw = name.encode()
+            parts = [self._exact(index, raw) for index in (self._global_index, self._local_index, self._label_index)]
+            cached = self._found[name] = np.concatenate(parts)
         return cached
-
-    def _search(self, name: str) -> I64Array:
-        raw = name.encode()
-        keys, lengths = self._keys
-        head = np.frombuffer(raw[:_KEY_BYTES].ljust(_KEY_BYTES, b"\0"), "<u8")[0]
-        near = np.flatnonzero((keys == head) & (lengths == len(raw)) & (self.section != SHN_UNDEF))
-        if len(raw) <= _KEY_BYTES:
-            return near
-        same = [i for i in near if self.names[int(self.name_at[i]) :][: len(raw)].tobytes() == raw]
-        return np.array(same, np.int64)
 
     def find(self, name: str) -> int | None:
         """Return the address of a symbol, or None; a global one wins over local namesakes."""
@@ -117,24 +141,40 @@ class SymbolTable:
         return None if index is None else int(self.address[index])
 
     def find_index(self, name: str) -> int | None:
-        """Return the index of a symbol, or None; a global one wins over local namesakes."""
-        found = self.indices(name)
-        if not len(found):
-            return None
-        return int(found[np.argmax(self.binding[found] != LOCAL)])
+        """Return the index of a symbol, or None; a global one wins, then one that is no mere label."""
+        raw = name.encode()
+        for part in ("_global_index", "_local_index", "_label_index"):
+            found = self._exact(getattr(self, part), raw)
+            if len(found):
+                return int(found[0])
+        return None
 
-    def with_prefix(self, prefix: str) -> I64Array:
-        """Return every defined symbol whose name starts so: int64[k]."""
-        raw = prefix.encode()
-        keys, lengths = self._keys
-        width = min(len(raw), _KEY_BYTES)
-        mask = np.uint64((1 << (8 * width)) - 1)
-        head = np.frombuffer(raw[:width].ljust(_KEY_BYTES, b"\0"), "<u8")[0]
-        near = np.flatnonzero(((keys & mask) == head) & (lengths >= len(raw)) & (self.section != SHN_UNDEF))
-        if len(raw) <= _KEY_BYTES:
-            return near
+    def _exact(self, index: _NameIndex, raw: bytes) -> I64Array:
+        near = index.symbols[(index.heads == _head(raw)) & (index.lengths == len(raw))]
+        return near if len(raw) <= _KEY_BYTES else self._starting(near, raw)
+
+    def _starting(self, near: I64Array, raw: bytes) -> I64Array:
         same = [i for i in near if self.names[int(self.name_at[i]) :][: len(raw)].tobytes() == raw]
         return np.array(same, np.int64)
+
+    def with_prefix(self, prefix: str) -> I64Array:
+        """Return every defined symbol whose name starts so, labels aside: int64[k]."""
+        raw = prefix.encode()
+        mask = np.uint64((1 << (8 * min(len(raw), _KEY_BYTES))) - 1)
+        parts = []
+        for index in (self._global_index, self._local_index):
+            near = index.symbols[((index.heads & mask) == _head(raw)) & (index.lengths >= len(raw))]
+            parts.append(near if len(raw) <= _KEY_BYTES else self._starting(near, raw))
+        return np.concatenate(parts)
+
+    def code_between(self, low: int, high: int) -> I64Array:
+        """Return the defined functions and global code labels in [low, high], by address: int64[k].
+
+        Assembly routines are often STT_NOTYPE; mapping symbols (``$x``) and local labels are left out.
+        """
+        inside = (self.address >= low) & (self.address <= high) & (self.section != SHN_UNDEF)
+        chosen = np.flatnonzero(inside & ((self.kind == FUNC) | ((self.kind == NOTYPE) & (self.binding != LOCAL))))
+        return chosen[np.argsort(self.address[chosen], kind="stable")]
 
     @cached_property
     def functions(self) -> I64Array:

@@ -30,8 +30,11 @@ def encode(name: str, /, **operands: int) -> int:
     for field in spec.fields:
         word |= field.insert(wanted[field.roles[0]])
     got = spec.operand_values(word)
-    if got != wanted:
-        raise _misfit(spec, wanted, got)
+    forbidden = spec.forbidden(got)
+    wrong = {role: wanted[role] for role in wanted if got[role] != wanted[role] or role in forbidden}
+    if wrong:
+        error = OutOfReach if "imm" in wrong else ValueError
+        raise error(f"{name} cannot have {', '.join(f'{role}={value:#x}' for role, value in wrong.items())}")
     return word
 
 
@@ -46,10 +49,3 @@ def _complete(spec: Spec, operands: dict[str, int]) -> dict[str, int]:
         missing, foreign = sorted(roles - set(wanted)), sorted(set(wanted) - roles)
         raise ValueError(f"{spec.name}: operands missing: {missing}, unknown: {foreign}")
     return wanted
-
-
-def _misfit(spec: Spec, wanted: dict[str, int], got: dict[str, int] | None) -> Exception:
-    wrong = {role: value for role, value in wanted.items() if got is None or got[role] != value}
-    error = OutOfReach if "imm" in wrong else ValueError
-    values = ", ".join(f"{role}={value:#x}" for role, value in wrong.items())
-    return error(f"{spec.name} cannot have {values}")

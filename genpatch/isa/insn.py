@@ -49,16 +49,18 @@ class Spec:
         """Whether the immediate is a distance from the instruction."""
         return any(field.is_relative for field in self.fields)
 
-    def operand_values(self, word: int) -> dict[str, int] | None:
-        """Return each operand's value by its role; None if one has a value that the encoding forbids."""
+    def operand_values(self, word: int) -> dict[str, int]:
+        """Return each operand's value by its role."""
         values = dict(self.implied)
         for field in self.fields:
             value = field.extract(word)
             for role in field.roles:
                 values[role] = values.get(role, 0) + value
-        if any(values[field.roles[0]] in field.forbidden for field in self.fields):
-            return None
         return values
+
+    def forbidden(self, values: dict[str, int]) -> list[str]:
+        """Return the roles whose values would make the word another instruction, or a reserved one."""
+        return [field.roles[0] for field in self.fields if values[field.roles[0]] in field.forbidden]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,7 @@ def decode(word: int) -> Insn | None:
         None for an encoding that is reserved, or of an extension that is not declared here; insn_size()
         still tells its length. HINTs are instructions.
     """
+    word = int(word)  # a numpy scalar would overflow or lose the signs of immediates
     return _decode(word & 0xFFFFFFFF if word & 0b11 == 0b11 else word & 0xFFFF)
 
 
@@ -233,7 +236,7 @@ def _decode(word: int) -> Insn | None:
     for spec in _BUCKETS.get(_bucket_of(word), ()):
         if word & spec.mask == spec.match:
             values = spec.operand_values(word)
-            if values is not None:
+            if not spec.forbidden(values):
                 return Insn(spec, word, spec.size, **values)
     return None
 

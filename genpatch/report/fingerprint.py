@@ -15,7 +15,7 @@ _COMPRESSED = (".gz", ".xz", ".zst", ".bz2", ".lz4")
 
 
 def plain_symbol(symbol: str) -> str:
-    """Return a symbol's name without the suffixes of compiler-made clones (``.constprop.0``, ``.cold``, ...)."""
+    """Return a symbol's name without the suffixes of compilers' clones (``.constprop.0``, ``.cold``, ...)."""
     return _CLONE.sub("", symbol) if "." in symbol else symbol
 
 

@@ -57,7 +57,7 @@ def groups(findings: Iterable[FindingRecord]) -> list[Group]:
 
 
 def shares(wanted: Sequence[int], budget: int) -> list[int]:
-    """Divide a budget among those who want some of it: one each in turn, first come first, until it is spent."""
+    """Divide a budget among those who want some of it: one each in turn until it is spent."""
     given = [0] * len(wanted)
     while budget > 0 and any(have < want for have, want in zip(given, wanted, strict=True)):
         for place, want in enumerate(wanted):
@@ -137,9 +137,9 @@ def verdict(document: AuditDocument) -> str:
     )
     text = f"{counts}; {plural(summary.skipped_rules, 'rule')} not run"
     if summary.failed_rules:
-        text += f", {plural(summary.failed_rules, 'rule')} failed to run"
+        text += f", {summary.failed_rules:,} failed"
     known = sum(map(is_known, document.total.findings))
-    return f"{text}; {plural(known, 'known finding')} not shown" if known else text
+    return f"{text}; {plural(known, 'known finding')}" if known else text
 
 
 def tally(findings: Iterable[FindingRecord]) -> dict[str, int]:

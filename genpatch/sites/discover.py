@@ -65,9 +65,29 @@ def _functions(image: KernelImage, entry: U64Array, candidate: I64Array) -> tupl
     if near.any():
         values, count = np.unique(distance[near], return_counts=True)
         usual = values[np.argmax(count)]
+        candidate, distance = _prefer_usual(image, entry, candidate, distance, usual, near)
+        address = entry + distance
     func = np.where(near, address, entry + usual)
     func[padded] = entry[padded] - np.uint64(LANDING_PAD_SIZE)
     return func, np.where(padded, pad_symbol, np.where(near, candidate, -1)), lead
+
+
+def _prefer_usual(
+    image: KernelImage, entry: U64Array, candidate: I64Array, distance: U64Array, usual: np.uint64, near: BoolArray
+) -> tuple[I64Array, U64Array]:
+    """Replace a symbol at an unusual distance by one at the usual distance, if there is one.
+
+    kallsyms lists section marks (_sinittext) like functions, and such a mark may stand where a sled starts.
+    """
+    odd = np.flatnonzero(near & (distance < usual))
+    if not len(odd):
+        return candidate, distance
+    other = image.symbols.at_or_after(entry[odd] + usual)
+    fits = (other >= 0) & (image.symbols.address[np.maximum(other, 0)] == entry[odd] + usual)
+    fits &= _only_nops_between(image, entry[odd], np.full(len(odd), int(usual), np.int64))
+    candidate, distance = candidate.copy(), distance.copy()
+    candidate[odd[fits]], distance[odd[fits]] = other[fits], usual
+    return candidate, distance
 
 
 def _behind_landing_pad(image: KernelImage, entry: U64Array, near: BoolArray) -> tuple[BoolArray, I64Array]:

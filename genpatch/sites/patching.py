@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from ..image.model import KernelImage
-from ..image.symbols import FUNC
 from ..schemes import Link
 from ..units import Span
 from .flow import (
     A0,
-    CALLER_SAVED,
     RA,
     SP,
     T0,
@@ -129,8 +129,9 @@ class PatchingCode:
     def span(self, name: str) -> Span | None:
         """Return where a routine lies, None if there is no such symbol or it is empty."""
         index = self.image.symbols.find_index(name)
-        if index is None:
-            return None
+        return None if index is None else self._span_of(index)
+
+    def _span_of(self, index: int) -> Span | None:
         start = int(self.image.symbols.address[index])
         size = int(self.image.symbols.size[index])
         end = start + size if 0 < size <= _MAX_ROUTINE else self._next_function(start)
@@ -201,7 +202,7 @@ class PatchingCode:
                 yield from self._stores_in(inner, ip, arguments, depth - 1)
 
     def _is_helper(self, target: int) -> bool:
-        index = self.image.symbols.at_or_before(_one(target))[0]
+        index = self.image.symbols.at_or_before(np.array([target], np.uint64))[0]
         if index < 0 or int(self.image.symbols.address[index]) != target:
             return False
         return "ftrace" in self.image.symbols.name(int(index))
@@ -272,21 +273,18 @@ class PatchingCode:
 
     def trampoline(self, name: str) -> Trampoline | None:
         """Return a trampoline as read, None where it is absent."""
-        span = self.span(name)
-        if span is None:
-            return None
-        return _trampoline(name, span, read_routine(self.image.memory, span.start, span.end))
+        index = self.image.symbols.find_index(name)
+        return None if index is None else self.trampoline_at(name, index)
+
+    def trampoline_at(self, name: str, index: int) -> Trampoline | None:
+        """Return the trampoline at one symbol, None where it is empty."""
+        span = self._span_of(index)
+        return None if span is None else _trampoline(name, span, read_routine(self.image.memory, span.start, span.end))
 
     @cached_property
     def caller(self) -> Trampoline | None:
         """ftrace_caller."""
         return self.trampoline("ftrace_caller")
-
-
-def _one(address: int):  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return np.array([address], np.uint64)
 
 
 def _distance_limit(branch: Branch) -> int:
@@ -419,6 +417,3 @@ def _lost(final: Call | None) -> frozenset[int]:
     return frozenset(
         number for number in range(1, 32) if number != final.via and final.registers[number] != entry_value(number)
     )
-
-
-__all__ = ["CALLER_SAVED", "FUNC", "Frame", "PatchingCode", "TextStore", "Trampoline"]

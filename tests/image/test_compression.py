@@ -194,6 +194,11 @@ def test_legacy_lz4_of_whole_blocks_only() -> None:
         assert inflate("lz4-legacy", array(lz4_legacy(data) + tail), "x").size == len(data)
 
 
+def test_a_short_block_ends_legacy_lz4() -> None:
+    packed = lz4_legacy(SMALL) + struct.pack("<I", 5) + b"\xff" * 3
+    assert inflate("lz4-legacy", array(packed), "x").tobytes() == SMALL
+
+
 def test_legacy_lz4_cut_in_its_second_block() -> None:
     packed = lz4_legacy(bytes(LEGACY_BLOCK) + noise(1000))
     with pytest.raises(ImageError, match="truncated"):

@@ -201,6 +201,15 @@ def test_a_fifo_or_device_does_not_block(function: Callable[[Path], object], tmp
         function(Path("/dev/zero"))
 
 
+def test_a_device_is_not_even_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: object) -> int:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(InputError, match="got a character device"):
+        open_content("/dev/null")
+
+
 def test_an_rpm_is_refused_in_words(tmp_path: Path) -> None:
     path = tree(tmp_path, {"k.rpm": bytes.fromhex("edabeedb") + bytes(200)}) / "k.rpm"
     for function in (open_content, list_inputs):
@@ -281,6 +290,9 @@ def test_different_kernels_are_not_copies(tmp_path: Path) -> None:
     )
     refs = {ref.member: ref for ref in list_inputs(tmp_path)}
     assert {name for name, ref in refs.items() if ref.duplicate_of} == {"vmlinuz-7.2"}
+    tree(tmp_path / "builds", {"gcc/vmlinux": VMLINUX, "clang/vmlinux": VMLINUX, "clang/Image": IMAGE})
+    refs = {ref.member: ref for ref in list_inputs(tmp_path / "builds")}
+    assert {name for name, ref in refs.items() if ref.duplicate_of} == {"clang/Image"}
 
 
 def test_compressed_copies_are_found_without_a_vmlinux(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ def literal_elsewhere(facts: Facts) -> Iterator[Finding]:
     hit = where(read != written)
     if len(hit):
         first = int(hit[0])
-        distance = int((written[first] - sites.func[first]).astype(np.int64))
+        writes_at, reads_at = ((at - sites.func).astype(np.int64)[first] for at in (written, read))
         yield facts.about_sites(
             hit,
-            f"at {plural(len(hit), 'site')} the ops pointer is written at func{distance:+d} and read at "
-            f"func{int((read[first] - sites.func[first]).astype(np.int64)):+d}",
+            f"at {plural(len(hit), 'site')} the ops pointer is written at func{writes_at:+d} and read at "
+            f"func{reads_at:+d}",
             "elsewhere",
         )

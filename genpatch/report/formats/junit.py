@@ -19,7 +19,7 @@ DESCRIPTION = "JUnit XML for CI systems: a suite an image, a case a rule"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """One rule on one image; `outcome` is the element inside, its kind "failure", "error", "skipped" or ""."""
+    """One testcase element; `kind` is "failure", "error", "skipped" or "" for a pass."""
 
     kind: str
     text: str

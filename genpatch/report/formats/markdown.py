@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...audit.model import Status, plural
 from ..document import AuditDocument, FindingRecord
@@ -17,7 +17,8 @@ NAME = "markdown"
 DESCRIPTION = "Markdown tables for pull requests and job summaries"
 
 MAX_CELL = 500
-_SPECIAL = re.compile(r"[\\`*_{}\[\]()#!|~$@]")
+# An underscore between letters is not markup.
+_SPECIAL = re.compile(r"[\\`*\[\]#|~$@]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _NOT_IN_CODE = re.compile(r"[`|<>]")
 
 
@@ -50,7 +51,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         yield from _table(title, ("Rule", "Reason"), rows)
 
 
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Yield a table with a heading, or nothing when it has no rows."""
     if not rows:
         return

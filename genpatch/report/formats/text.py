@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report for a terminal: what the image is, what is wrong with it, what was not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from ...audit.model import Status, plural
+from ..document import AuditDocument, Example, FindingRecord, RuleRecord
+from ..escape import printable
+from ..overview import facts
+from ..views import (
+    Group,
+    artefact_names,
+    groups,
+    images_with_findings,
+    open_findings,
+    places,
+    shares,
+    verdict,
+)
+from . import RenderOptions
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+NAME = "text"
+DESCRIPTION = "a report for people, on a terminal"
+
+MAX_WIDTH = 100
+MIN_WIDTH = 60
+MAX_SYMBOL = 120
+MAX_IMAGES = 12
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "none": "bold green"}
+
+Part = tuple[str, str]
+
+
+class _Page:
+    """Lines laid out for a terminal. Whatever is added is made printable; nothing in it is markup."""
+
+    def __init__(self, options: RenderOptions) -> None:
+        # rich takes longer to import than everything else here, so only who renders text pays for it.
+        from rich.console import Console
+
+        self.width = max(min(options.width, MAX_WIDTH), MIN_WIDTH)
+        self._ascii_only = options.ascii_only
+        self._stream = StringIO()
+        self._console = Console(
+            file=self._stream,
+            width=self.width,
+            color_system="standard" if options.color else None,
+            force_terminal=options.color,
+            force_jupyter=False,
+            no_color=not options.color,
+            legacy_windows=False,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            _environ={},
+        )
+
+    def text(self, *parts: Part) -> Text:
+        """Return styled text; parts: (text, style)."""
+        from rich.text import Text
+
+        return Text.assemble(
+            *((printable(text, ascii_only=self._ascii_only), style) for text, style in parts)
+        )
+
+    def line(self, *parts: Part, indent: int = 0) -> None:
+        """Add text, wrapped; further lines are indented like the first."""
+        self.labelled((" " * indent, ""), *parts)
+
+    def labelled(self, label: Part, *parts: Part) -> None:
+        """Add text behind a label; further lines are indented by the label's width."""
+        head = self.text(label)
+        wrapped = self.text(*parts).wrap(self._console, max(self.width - head.cell_len, 20), overflow="fold")
+        for number, line in enumerate(wrapped or [self.text()]):
+            lead = head if number == 0 else self.text((" " * head.cell_len, ""))
+            whole = lead + line
+            whole.rstrip()
+            self._console.print(whole, soft_wrap=True)
+
+    def heading(self, left: list[Part], right: Part) -> None:
+        """Add a line with something at its right edge, or below it where there is no room."""
+        gap = self.width - self.text(*left, right).cell_len
+        if gap >= 2 and right[0]:
+            self.line(*left, (" " * gap, ""), right)
+            return
+        self.line(*left)
+        if right[0]:
+            self.line(right, indent=2)
+
+    def take(self) -> str:
+        """Return what was added since the last time."""
+        text = self._stream.getvalue()
+        self._stream.seek(0)
+        self._stream.truncate()
+        return text
+
+
+def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
+    """Yield a summary, the findings by rule with the worst first, and the rules that could not run."""
+    page = _Page(options)
+    names = artefact_names(document)
+    if options.summary:
+        _summary(page, document)
+        _images(page, document, names)
+        yield page.take()
+    ranked = groups(open_findings(document.total.findings))
+    budgets = shares([len(group.findings) for group in ranked], options.max_findings)
+    for group, budget in zip(ranked, budgets, strict=True):
+        _group(page, group, budget, names if len(document.images) > 1 else {}, options)
+        yield page.take()
+    if options.summary:
+        _not_run(page, document.total.rules, Status.ERROR, "failed to run", "bold red")
+        _not_run(page, document.total.rules, Status.SKIPPED, "not run", "bold")
+        if ranked:
+            page.line()
+            _verdict(page, document)
+        yield page.take()
+
+
+def _summary(page: _Page, document: AuditDocument) -> None:
+    page.line((document.title, "bold"))
+    for label, lines in facts(document.total):
+        for number, line in enumerate(lines):
+            page.labelled((f"  {label if number == 0 else '':9} ", "dim"), (line, ""))
+    page.line()
+    _verdict(page, document)
+
+
+def _verdict(page: _Page, document: AuditDocument) -> None:
+    page.line((verdict(document), _STYLES.get(document.summary.worst, "bold")))
+
+
+def _images(page: _Page, document: AuditDocument, names: dict[str, str]) -> None:
+    """A line for each of the worst images; the others are counted."""
+    if len(document.images) < 2:
+        return
+    ranked = images_with_findings(document)
+    page.line()
+    columns = ("sites", "errors", "warnings", "notes")
+    room = page.width - 2 - 10 * len(columns)
+    if ranked:
+        page.line((f"{'image':{room}}" + "".join(f"{column:>10}" for column in columns), "dim"), indent=2)
+    for image, counts in ranked[:MAX_IMAGES]:
+        name = page.text((names[image.input.path], ""))
+        if name.cell_len > room:
+            name = page.text(("..." + name.plain[3 - room :], ""))
+        name.truncate(room, pad=True)
+        cells = [(f"{image.table.sites:>10,}", "")]
+        cells += [(f"{count:>10,}", _STYLES[level] if count else "dim") for level, count in counts.items()]
+        page.labelled((f"  {name.plain}", ""), *cells)
+    if len(ranked) > MAX_IMAGES:
+        page.line((f"... {plural(len(ranked) - MAX_IMAGES, 'more image')} with findings", "dim"), indent=2)
+    page.line((f"{plural(len(document.images) - len(ranked), 'image')} without findings", ""), indent=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """Findings of one rule that say the same."""
+
+    level: str
+    message: str
+    images: tuple[str, ...]
+    places: tuple[Example, ...]
+    sites: int
+
+
+def _merge(findings: tuple[FindingRecord, ...]) -> list[_Entry]:
+    alike: dict[tuple[str, str], list[FindingRecord]] = {}
+    for finding in findings:
+        alike.setdefault((finding.level, finding.message), []).append(finding)
+    return [
+        _Entry(
+            level=level,
+            message=message,
+            images=tuple(dict.fromkeys(finding.image for finding in members)),
+            places=tuple(place for finding in members for place in places(finding)),
+            sites=sum(max(finding.sites, len(places(finding))) for finding in members),
+        )
+        for (level, message), members in alike.items()
+    ]
+
+
+def _group(page: _Page, group: Group, budget: int, names: dict[str, str], options: RenderOptions) -> None:
+    """One rule: heading, what it found, how to learn more. `names` is empty for a single image."""
+    page.line()
+    counts = _counts(group)
+    heading = [
+        (group.level, _STYLES.get(group.level, "bold")),
+        (f" {group.rule} {group.name}", "bold"),
+        (f": {counts}" if counts else "", ""),
+    ]
+    page.heading(heading, (f"genpatch explain {group.rule}" if options.explain else "", "dim"))
+    for entry in _merge(group.findings[:budget]):
+        mixed = entry.level if entry.level != group.level else ""
+        _entry(page, entry, mixed, names, options)
+    if len(group.findings) > budget:
+        page.line((f"... {plural(len(group.findings) - budget, 'more finding')}", "dim"), indent=2)
+
+
+def _counts(group: Group) -> str:
+    sites = sum(finding.sites for finding in group.findings)
+    parts = [plural(len(group.findings), "finding")] if len(group.findings) > 1 else []
+    return ", ".join([*parts, plural(sites, "site")] if sites > 1 else parts)
+
+
+def _entry(page: _Page, entry: _Entry, level: str, names: dict[str, str], options: RenderOptions) -> None:
+    parts = [(f"{level}: ", _STYLES.get(level, ""))] if level else []
+    page.line(*parts, (entry.message, ""), indent=2)
+    if names:
+        shown = ", ".join(names[image] for image in entry.images[: options.max_examples])
+        rest = len(entry.images) - options.max_examples
+        more = f" and {plural(rest, 'more image')}" if rest > 0 else ""
+        page.labelled(("    in ", "dim"), (shown + more, ""))
+    examples = entry.places[: options.max_examples]
+    for place in examples:
+        symbol = printable(place.symbol, limit=MAX_SYMBOL)
+        page.labelled((f"    {place.address}  ", ""), (symbol, "bold"))
+    if examples and entry.sites > len(examples):
+        page.line((f"... {entry.sites - len(examples):,} more", "dim"), indent=4)
+
+
+def _not_run(page: _Page, rules: tuple[RuleRecord, ...], status: Status, title: str, style: str) -> None:
+    """The rules without a verdict, those with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.status == status:
+            reasons.setdefault(rule.reason, []).append(f"{rule.rule} {rule.name}")
+    if not reasons:
+        return
+    page.line()
+    page.line((title, style))
+    for reason, affected in reasons.items():
+        page.labelled(("  ", ""), (", ".join(affected), ""), (f": {reason}", "dim"))
