@@ -17,6 +17,15 @@ LOCAL, GLOBAL, WEAK = 0, 1, 2
 SHN_UNDEF, SHN_ABS, SHN_UNKNOWN = 0, 0xFFF1, 0xFFFF
 
 _KEY_BYTES = 8
+_MARKS = (
+    "_text", "_stext", "_etext", "_sinittext", "_einittext", "__init_text_begin", "__init_text_end",
+    "__exittext_begin", "__exittext_end", "__noinstr_text_start", "__noinstr_text_end", "__sched_text_start",
+    "__sched_text_end", "__lock_text_start", "__lock_text_end", "__kprobes_text_start", "__kprobes_text_end",
+    "__entry_text_start", "__entry_text_end", "__irqentry_text_start", "__irqentry_text_end",
+    "__softirqentry_text_start", "__softirqentry_text_end", "__cpuidle_text_start", "__cpuidle_text_end",
+    "__static_call_text_start", "__static_call_text_end", "__hyp_text_start", "__hyp_text_end",
+)  # fmt: skip
+"""Where text sections begin and end (linux include/asm-generic/vmlinux.lds.h)."""
 
 
 def _head(raw: bytes) -> np.uint64:
@@ -178,8 +187,15 @@ class SymbolTable:
 
     @cached_property
     def functions(self) -> I64Array:
-        """Indices of function symbols, by ascending address: int64[k]."""
-        chosen = np.flatnonzero((self.kind == FUNC) & (self.section != SHN_UNDEF))
+        """Indices of function symbols, by ascending address: int64[k].
+
+        kallsyms gives the marks of the linker script (_stext) the letter of a function; they are left out.
+        """
+        mask = (self.kind == FUNC) & (self.section != SHN_UNDEF)
+        if self.source != "symtab":
+            for name in _MARKS:
+                mask[self.indices(name)] = False
+        chosen = np.flatnonzero(mask)
         return chosen[np.argsort(self.address[chosen], kind="stable")]
 
     @cached_property

@@ -132,7 +132,8 @@ def read_object(elf: ElfFile, symbols: SymbolTable) -> EntryTable | None:
         addresses, sections = values.of(rela)
         entries.append(addresses)
         missing += max(size // ENTRY_SIZE - len(np.unique(rela["offset"])), 0)
-        if int(elf.sections["flags"][index]) & SHF_LINK_ORDER and len(sections):
+        is_tied = len(found) > 1 and int(elf.sections["flags"][index]) & SHF_LINK_ORDER
+        if is_tied and len(sections):  # ld -r merges all tables into one and keeps a single sh_link
             mismatch += int(np.count_nonzero(sections != int(elf.sections["link"][index])))
     return EntryTable(
         source=f"{TABLE_SECTION} and its relocations",

@@ -30,7 +30,7 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRecord:
-    """The site table: entries = zero + sites; `sorted` is None where the order does not matter or is unknown."""
+    """The site table: entries = zero + sites; `sorted` is None where the order does not matter."""
 
     entries: int
     zero: int
@@ -41,7 +41,7 @@ class TableRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SledRecord:
-    """One shape of sled: bytes before and after the symbol, how the nops are spelt, how many sites have it."""
+    """One shape of sled: bytes before and after the symbol, how its nops are spelt, how many sites have it."""
 
     before: int
     after: int
@@ -167,7 +167,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditDocument:
-    """One audit of one or several images.
+    """One audit of one or several images; `trouble` has a line for each input that could not be read.
 
     For a single image the top-level facts are that image's. For several they are sums (input.kind says so)
     and `images` holds each.
@@ -178,6 +178,7 @@ class AuditDocument:
     total: ImageRecord
     summary: Summary
     seconds: float
+    trouble: tuple[str, ...] = ()
     tool: dict[str, str] = field(default_factory=lambda: {"name": "genpatch", "version": __version__})
 
     def as_json(self) -> dict[str, Any]:
@@ -190,6 +191,7 @@ class AuditDocument:
             **body,
             "summary": asdict(self.summary),
             "notes": list(self.total.notes),
+            "trouble": list(self.trouble),
             "images": [_brief(image) for image in self.images] if len(self.images) > 1 else [],
             "seconds": round(self.seconds, 3),
         }

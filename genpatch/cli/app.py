@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program: its verbs, and the one place where errors become an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import GenpatchError
+from .audit import audit
+from .explain import explain, rules
+from .lists import samples, schema, schemes
+
+app = typer.Typer(
+    name="genpatch",
+    help="See how a Linux/RISC-V kernel patches its own code, and what is wrong with it.",
+    epilog="Exit status: 0 nothing at or above --fail-on, 1 findings, 2 anything else.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(audit)
+app.command()(rules)
+app.command()(explain)
+app.command()(schemes)
+app.command()(samples)
+app.command()(schema)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"genpatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Run the program; what goes wrong is one line on stderr and exit status 2."""
+    try:
+        app()
+    except GenpatchError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        if os.environ.get("GENPATCH_DEBUG"):
+            raise
+        _fail(f"internal error: {type(error).__name__}: {error} (set GENPATCH_DEBUG=1 for where)", 2)
+
+
+def _fail(message: str, status: int) -> None:
+    from ..report.escape import printable
+
+    sys.stdout.flush()
+    sys.stderr.write(f"genpatch: {printable(message)}\n")
+    raise SystemExit(status)

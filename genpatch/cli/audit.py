@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``genpatch audit``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError, UsageError
+from .exits import exit_status
+from .settings import load_settings
+
+if TYPE_CHECKING:
+    from ..audit.model import Rule
+    from ..image.model import ConfigFacts
+    from ..image.symbols import SymbolTable
+    from ..report.auditing import AuditOptions, Progress
+    from ..report.document import AuditDocument
+    from ..report.formats import RenderOptions
+
+_MAX_TEXT = 1 << 26
+
+
+def audit(
+    kernels: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KERNEL...",
+            help="vmlinux, boot image, module, directory or archive of them, in any compression; sample:NAME.",
+            show_default=False,
+        ),
+    ],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", "--output-format", metavar="F[=PATH]", help="Output format; may be repeated with paths."),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    select: Annotated[list[str] | None, typer.Option(help="Rules to run: GP1, GP108, ALL or a name.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Rules not to run.")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="error, warning, note or never: what makes the exit status 1. [default: error]")
+    ] = None,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever was found.")] = False,
+    exit_style: Annotated[
+        str | None, typer.Option(help="default, nipa (0/250/1), kselftest (0/1/4) or bisect (0/1/125).")
+    ] = None,
+    baseline: Annotated[Path | None, typer.Option(help="Findings that are known; only new ones count.")] = None,
+    write_baseline: Annotated[Path | None, typer.Option(help="Write the findings as a baseline and exit 0.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="The kernel that the modules are for.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
+    system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
+    max_findings: Annotated[int | None, typer.Option(min=1, help="Findings shown. [default: 50]")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=0, help="Processes. [default: one a CPU]")] = None,
+    color: Annotated[str | None, typer.Option(help="auto, always or never. [default: auto]")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Findings only, no progress.")] = False,
+    silent: Annotated[bool, typer.Option("--silent", "-s", help="No output: the exit status says it all.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Notes fail a rule in ktap and junit.")] = False,
+    settings: Annotated[Path | None, typer.Option(help="Settings file instead of .genpatch.toml.")] = None,
+    isolated: Annotated[bool, typer.Option("--isolated", help="Read no settings file.")] = False,
+    max_size: Annotated[int, typer.Option(min=1, metavar="MIB", help="What may come out of a compressed file.")] = 4096,
+) -> None:
+    """Find every patch site of a kernel image and say what is wrong with it.
+
+    Kernels are read as they are on disk: vmlinux, boot images with kallsyms, modules, whole build
+    directories. Nothing of them is executed.
+    """
+    from ..report.formats import format_names
+
+    found = load_settings(settings, isolated=isolated)
+    targets = _targets(formats or ["text"], output)
+    _require("--fail-on", fail_on or found.get("fail-on", "error"), ("error", "warning", "note", "never"))
+    for name, _ in targets:
+        _require("--format", name, format_names())
+    options = _audit_options(
+        rules=_rules(select or found.get("select", []), ignore or found.get("ignore", [])),
+        config=config,
+        system_map=system_map,
+        kernel=kernel,
+        jobs=jobs if jobs is not None else found.get("jobs", 0),
+        keep_sites=any(name == "jsonl" for name, _ in targets),
+        limit=max_size << 20,
+    )
+    with _progress(quiet or silent) as progress:
+        document = _audit(kernels, replace(options, progress=progress))
+    if write_baseline is not None:
+        _write_baseline(document, write_baseline)
+        return
+    document = _with_baseline(document, baseline or _path(found.get("baseline")))
+    chosen = _require("--color", color or found.get("color", "auto"), ("auto", "always", "never"))
+    if not silent:
+        for name, path in targets:
+            _render(document, name, path, _render_options(path, chosen, max_findings, found, quiet, strict))
+    status = exit_status(
+        document,
+        fail_on="never" if exit_zero else (fail_on or found.get("fail-on", "error")),
+        style=exit_style or found.get("exit-style", "default"),
+    )
+    _tell_trouble(document)
+    raise typer.Exit(status)
+
+
+def _require(option: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise UsageError(f"{option} {value!r}: expected one of {', '.join(known)}")
+    return value
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _targets(formats: list[str], output: str) -> list[tuple[str, str]]:
+    """Return (format, path) pairs; a format without a path goes to --output."""
+    pairs = [(name, path if sign else output) for name, sign, path in (each.partition("=") for each in formats)]
+    paths = [path for _, path in pairs]
+    if len(set(paths)) != len(paths):
+        raise UsageError("two formats cannot be written to one place; give paths: --format json=FILE")
+    return pairs
+
+
+def _rules(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
+    from ..audit.registry import select as select_rules
+
+    def split(values: list[str]) -> tuple[str, ...]:
+        return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+    return tuple(select_rules(split(select), split(ignore)).values())
+
+
+def _audit_options(
+    *, config: Path | None, system_map: Path | None, kernel: str | None, **rest: Any
+) -> AuditOptions:
+    from ..report.auditing import AuditOptions
+    from ..samples import resolve
+
+    return AuditOptions(
+        config=None if config is None else _read_config(config),
+        system_map=None if system_map is None else _read_system_map(system_map),
+        kernel=None if kernel is None else resolve(kernel),
+        **rest,
+    )
+
+
+def _read_config(path: Path) -> ConfigFacts:
+    from ..image.config import config_label, parse_config
+    from ..image.containers import open_content
+
+    return parse_config(open_content(path, limit=_MAX_TEXT).data.tobytes(), config_label(str(path)))
+
+
+def _read_system_map(path: Path) -> SymbolTable:
+    from ..image.containers import open_content
+    from ..image.system_map import read_system_map
+
+    return read_system_map(open_content(path, limit=_MAX_TEXT).data.tobytes(), str(path))
+
+
+def _audit(kernels: list[str], options: AuditOptions) -> AuditDocument:
+    from ..report.auditing import audit_paths
+    from ..samples import resolve
+
+    return audit_paths([resolve(path) for path in kernels], options)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """Give a progress callback: a bar on a terminal once there is more than a moment's work, else nothing."""
+    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
+        yield lambda done, total, name: None
+        return
+    from .progress import progress_bar
+
+    with progress_bar() as progress:
+        yield progress
+
+
+def _write_baseline(document: AuditDocument, path: Path) -> None:
+    from ..report.baseline import read_baseline, write_baseline
+
+    previous = read_baseline(path.read_bytes(), str(path)) if path.is_file() else None
+    _write(str(path), write_baseline(document, previous))
+
+
+def _with_baseline(document: AuditDocument, path: Path | None) -> AuditDocument:
+    if path is None:
+        return document
+    from ..report.baseline import apply_baseline, read_baseline
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), got=error.strerror or str(error)) from error
+    return apply_baseline(document, read_baseline(data, str(path)))[0]
+
+
+def _render_options(
+    path: str, color: str, max_findings: int | None, found: dict[str, Any], quiet: bool, strict: bool
+) -> RenderOptions:
+    from shutil import get_terminal_size
+
+    from ..report.formats import RenderOptions
+
+    to_terminal = path == "-" and sys.stdout.isatty()
+    return RenderOptions(
+        color=_wants_color(color, to_terminal),
+        width=get_terminal_size((80, 24)).columns if to_terminal else 80,
+        encoding=(sys.stdout.encoding or "utf-8") if path == "-" else "utf-8",
+        max_findings=max_findings or found.get("max-findings", 50),
+        summary=not quiet,
+        strict=strict,
+    )
+
+
+def _wants_color(choice: str, to_terminal: bool) -> bool:
+    """Decide on colour: --color, then FORCE_COLOR, NO_COLOR, CLICOLOR_FORCE, then the terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    return to_terminal and os.environ.get("TERM") != "dumb"
+
+
+def _render(document: AuditDocument, name: str, path: str, options: RenderOptions) -> None:
+    from ..report.formats import get_format
+
+    chunks = get_format(name).render(document, options)
+    if path == "-":
+        sys.stdout.writelines(chunks)
+        sys.stdout.flush()
+    else:
+        _write(path, "".join(chunks))
+    if name == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+        from ..report.formats.github import render_markdown
+
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(render_markdown(document, options))
+
+
+def _write(path: str, text: str) -> None:
+    """Write a file whole or not at all."""
+    import tempfile
+
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(path, got=error.strerror or str(error)) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _tell_trouble(document: AuditDocument) -> None:
+    """Name on stderr each input that could not be judged, and leave with 2 if there was one."""
+    from ..report.escape import printable
+
+    for line in document.trouble[:20]:
+        typer.echo(f"genpatch: {printable(line)}", err=True)
+    if len(document.trouble) > 20:
+        typer.echo(f"genpatch: {len(document.trouble) - 20} more inputs could not be read", err=True)
+    if document.trouble:
+        raise typer.Exit(2)

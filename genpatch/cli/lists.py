@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Small verbs that print what is built in: schemes, samples, schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+
+def schemes() -> None:
+    """List the ways of putting a call into a function that genpatch recognises."""
+    from ..schemes import CATALOG
+
+    for scheme in CATALOG.values():
+        needs = ", ".join(sorted(need.value for need in scheme.needs)) or "nothing"
+        typer.echo(f"{scheme.name}: {scheme.summary}")
+        typer.echo(f"    sled {scheme.before}+{scheme.after} bytes, site at func{scheme.ip_offset:+d}; needs {needs}")
+        typer.echo(f"    {scheme.source}")
+
+
+def samples() -> None:
+    """List the bundled sample images; 'genpatch audit sample:NAME' audits one."""
+    from ..samples import sample_names, sample_summary
+
+    names = sample_names()
+    width = max((len(name) for name in names), default=0)
+    for name in names:
+        typer.echo(f"{name:<{width}}  {sample_summary(name)}")
+
+
+def schema(
+    verb: Annotated[str, typer.Argument(help="Whose JSON: audit.")],
+) -> None:
+    """Print the JSON Schema of a verb's JSON document."""
+    import json
+
+    from ..report.schema import AUDIT_JSON_SCHEMA
+
+    if verb != "audit":
+        raise UsageError(f"no schema for {verb!r}; there is one for audit")
+    typer.echo(json.dumps(AUDIT_JSON_SCHEMA, indent=2))

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Audits everything that some paths name: kernels first, then their modules in parallel, into one document."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..audit.facts import Facts
+from ..audit.model import Rule
+from ..audit.runner import run_rules
+from ..errors import GenpatchError, InputError
+from ..image.config import config_label, parse_config
+from ..image.containers import InputRef, Role, iter_members, list_inputs, open_ref
+from ..image.model import ConfigFacts, ImageKind, KernelImage
+from ..image.read import ReadOptions, read_image
+from ..image.symbols import SymbolTable
+from .build import build_document, image_record
+from .document import AuditDocument, ImageRecord
+
+Progress = Callable[[int, int | None, str], None]
+"""Called with (images done, images in all or None, what is at hand)."""
+
+_CHUNK = 8
+_KERNEL_ROLES = (Role.KERNEL, Role.BOOT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """How to audit.
+
+    Args:
+        rules: which, in order.
+        config: configuration for every kernel, or None for what each brings.
+        system_map: symbols for boot images and stripped kernels.
+        kernel: path of the kernel that modules are for, or None for the one among the inputs.
+        jobs: processes for modules; 0 for one a processor.
+        keep_sites: keep the sites for renderers that list them.
+        progress: told of each image.
+        limit: how much may come out of one file's compression [bytes].
+    """
+
+    rules: tuple[Rule, ...]
+    config: ConfigFacts | None = None
+    system_map: SymbolTable | None = None
+    kernel: str | None = None
+    jobs: int = 0
+    keep_sites: bool = False
+    progress: Progress = lambda done, total, name: None
+    limit: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What became of one input: a record, or one line of trouble."""
+
+    record: ImageRecord | None = None
+    trouble: str = ""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The inputs by role, in the order they were found."""
+
+    kernels: list[InputRef] = field(default_factory=list)
+    objects: list[InputRef] = field(default_factory=list)
+    modules: list[InputRef] = field(default_factory=list)
+    archives: list[InputRef] = field(default_factory=list)
+    configs: list[InputRef] = field(default_factory=list)
+    maps: list[InputRef] = field(default_factory=list)
+    unknown: list[InputRef] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def audit_paths(paths: Sequence[str], options: AuditOptions) -> AuditDocument:
+    """Audit files, directories and archives.
+
+    A single named file that cannot be read raises; of several, or inside a directory, the others are audited
+    and the trouble is listed in the document's notes.
+
+    Raises:
+        InputError: a named path cannot be read, or nothing in it is a kernel or module.
+    """
+    started = time.monotonic()
+    plan = _plan(paths)
+    worker = _Worker(options, _config_for(plan, options), _map_for(plan, options))
+    kernels, outcomes = worker.audit_kernels(plan)
+    worker.kernels = kernels
+    outcomes += worker.audit_modules(plan)
+    records = [outcome.record for outcome in outcomes if outcome.record is not None]
+    trouble = [outcome.trouble for outcome in outcomes if outcome.trouble]
+    if not records:
+        raise InputError(paths[0], got=trouble[0] if trouble else "no kernel image or module")
+    records.sort(key=lambda record: not record.input.kind.startswith(("vmlinux", "boot")))
+    title = paths[0] if len(paths) == 1 else f"{len(paths)} inputs"
+    return build_document(
+        records, title=title, seconds=time.monotonic() - started, notes=plan.notes, trouble=trouble
+    )
+
+
+def _plan(paths: Iterable[str]) -> _Plan:
+    plan = _Plan()
+    seen: set[str] = set()
+    for path in paths:
+        for ref in list_inputs(path):
+            if ref.path in seen:
+                continue
+            seen.add(ref.path)
+            if ref.duplicate_of is not None:
+                plan.notes.append(f"{ref.path}: left out, the same kernel as {ref.duplicate_of}")
+            else:
+                _sort_in(plan, ref)
+    return plan
+
+
+def _sort_in(plan: _Plan, ref: InputRef) -> None:
+    place = {
+        Role.KERNEL: plan.kernels,
+        Role.BOOT: plan.kernels,
+        Role.OBJECT: plan.objects,
+        Role.MODULE: plan.modules,
+        Role.TAR: plan.archives,
+        Role.CONFIG: plan.configs,
+        Role.SYSTEM_MAP: plan.maps,
+    }
+    place.get(ref.role, plan.unknown).append(ref)
+
+
+def _config_for(plan: _Plan, options: AuditOptions) -> ConfigFacts | None:
+    """Return the configuration to use: the user's, else the one beside the kernel if there is just one."""
+    if options.config is not None or len({_folder(ref) for ref in plan.configs}) != 1:
+        return options.config
+    content = open_ref(plan.configs[0], limit=1 << 26)
+    return parse_config(content.data.tobytes(), config_label(plan.configs[0].path))
+
+
+def _map_for(plan: _Plan, options: AuditOptions) -> SymbolTable | None:
+    return options.system_map
+
+
+def _folder(ref: InputRef) -> str:
+    return os.path.dirname(ref.path)
+
+
+class _Worker:
+    """Reads and judges one input at a time; a forked process inherits it with the kernels' facts."""
+
+    def __init__(self, options: AuditOptions, config: ConfigFacts | None, system_map: SymbolTable | None) -> None:
+        self.options = options
+        self.read_options = ReadOptions(config=config, system_map=system_map)
+        self.kernels: list[Facts] = []
+        self.done = 0
+
+    def audit_kernels(self, plan: _Plan) -> tuple[list[Facts], list[_Outcome]]:
+        """Audit kernels and objects, and read members of archives that are such; returns facts for modules."""
+        facts: list[Facts] = []
+        outcomes: list[_Outcome] = []
+        for archive in plan.archives:
+            for member in iter_members(archive, limit=self.options.limit):
+                _sort_in(plan, member)
+        plan.archives.clear()
+        total = len(plan.kernels) + len(plan.objects) + len(plan.modules) + len(plan.unknown)
+        named_alone = total == 1
+        images: list[KernelImage] = []
+        for ref in (*plan.objects, *plan.kernels, *plan.unknown):
+            self.options.progress(self.done, total, ref.path)
+            try:
+                images.append(self._read(ref))
+            except GenpatchError as error:
+                if named_alone:
+                    raise
+                outcomes.append(_Outcome(trouble=str(error)))
+                self.done += 1
+        objects = tuple(image for image in images if image.kind is ImageKind.OBJECT)
+        for image in images:
+            self.options.progress(self.done, total, image.path)
+            each = Facts(image=image, companions=objects if image.kind.is_kernel else ())
+            outcomes.append(self._judge(each, alone=named_alone))
+            if image.kind.is_kernel:
+                facts.append(each)
+            self.done += 1
+        if self.options.kernel is not None:
+            facts = [Facts(image=self._read(list_inputs(self.options.kernel)[0]))]
+        return facts, outcomes
+
+    def audit_modules(self, plan: _Plan) -> list[_Outcome]:
+        """Audit the modules, in parallel where there are many; outcomes in the order of the plan."""
+        if not plan.modules:
+            return []
+        total = self.done + len(plan.modules)
+        if len(plan.modules) == 1 and self.done == 0:
+            return [self._judge(self._module_facts(plan.modules[0]), alone=True)]
+        jobs = self.options.jobs or os.cpu_count() or 1
+        outcomes = []
+        for outcome in self._map(plan.modules, min(jobs, len(plan.modules))):
+            self.done += 1
+            self.options.progress(self.done, total, plan.modules[len(outcomes)].path)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _map(self, refs: list[InputRef], jobs: int) -> Iterator[_Outcome]:
+        if jobs < 2 or "fork" not in multiprocessing.get_all_start_methods():
+            yield from map(self.audit_module, refs)
+            return
+        for kernel in self.kernels:  # computed once, before the processes part
+            _ = kernel.verdict, kernel.code.call_adjust, kernel.preemption
+        with multiprocessing.get_context("fork").Pool(jobs, _inherit, (self,)) as pool:
+            yield from pool.imap(_audit_inherited, refs, chunksize=_CHUNK)
+
+    def audit_module(self, ref: InputRef) -> _Outcome:
+        """Audit one module; what goes wrong becomes a line of trouble."""
+        try:
+            return self._judge(self._module_facts(ref), alone=False)
+        except GenpatchError as error:
+            return _Outcome(trouble=str(error))
+        except Exception as error:
+            return _Outcome(trouble=f"{ref.path}: internal error: {type(error).__name__}: {error}")
+
+    def _module_facts(self, ref: InputRef) -> Facts:
+        image = self._read(ref)
+        return Facts(image=image, kernel=self._kernel_of(image))
+
+    def _kernel_of(self, image: KernelImage) -> Facts | None:
+        """Return the kernel of the module's release, or the only one there is."""
+        same = [kernel for kernel in self.kernels if kernel.image.release == image.release]
+        if same:
+            return same[0]
+        return self.kernels[0] if len(self.kernels) == 1 else None
+
+    def _read(self, ref: InputRef) -> KernelImage:
+        content = open_ref(ref, limit=self.options.limit)
+        return replace(read_image(content, self.read_options), path=ref.path)
+
+    def _judge(self, facts: Facts, *, alone: bool) -> _Outcome:
+        """Run the rules; an image that has no table is an error when it was named alone."""
+        if facts.image.table is None and (alone or facts.image.kind.is_kernel):
+            error = _no_table(facts.image)
+            if alone:
+                raise error
+            return _Outcome(trouble=str(error))
+        results = run_rules(self.options.rules, facts)
+        return _Outcome(record=image_record(facts, results, keep_sites=self.options.keep_sites))
+
+
+_inherited: _Worker | None = None
+
+
+def _inherit(worker: _Worker) -> None:
+    """Keep the worker that a forked process came with; it never passes through a pipe."""
+    global _inherited
+    _inherited = worker
+
+
+def _audit_inherited(ref: InputRef) -> _Outcome:
+    assert _inherited is not None
+    return _inherited.audit_module(ref)
+
+
+def _no_table(image: KernelImage) -> InputError:
+    wanted = "__patchable_function_entries" if not image.kind.is_kernel else "__start_mcount_loc"
+    why = "; ".join((*image.trouble, *image.notes))
+    return InputError(
+        image.path, "patch-site table", expected=wanted, got="none: built without dynamic ftrace?" if not why else why
+    )
