@@ -263,7 +263,7 @@ class ElfFile:
             binding=(raw["info"] >> 4).astype(np.uint8),
             section=section,
             name_at=raw["name"].astype(np.uint32),
-            names=np.array(names, dtype=np.uint8),
+            names=names if len(names) else np.zeros(1, np.uint8),
         )
 
     def dynamic_symbol_values(self, rela_index: int) -> NDArray[np.uint64]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,6 +58,10 @@ class AddressSpace:
         """uint64[r]: first address behind each region."""
         return np.array([region.span.end for region in self.regions], np.uint64)
 
+    @cached_property
+    def _start_list(self) -> list[int]:
+        return [region.span.start for region in self.regions]
+
     def region_numbers(self, addresses: U64Array) -> I64Array:
         """Return for each address the position of its region in `regions`, or -1: int64[n]."""
         if not self.regions:
@@ -67,8 +72,10 @@ class AddressSpace:
 
     def region_at(self, address: int) -> Region | None:
         """Return the region that holds an address, or None."""
-        number = int(self.region_numbers(np.array([address], np.uint64))[0])
-        return None if number < 0 else self.regions[number]
+        number = bisect_right(self._start_list, address) - 1
+        if number < 0 or address not in self.regions[number].span:
+            return None
+        return self.regions[number]
 
     def has(self, address: int, size: int = 1) -> bool:
         """Tell whether bytes are stored for [address, address + size)."""
@@ -109,17 +116,23 @@ class AddressSpace:
         found = np.zeros((len(addresses), width), np.uint8)
         stored = np.zeros((len(addresses), width), np.bool_)
         numbers = self.region_numbers(addresses)
-        steps = np.arange(width, dtype=np.int64) - below
+        steps = np.arange(width, dtype=np.int64)
         for number in np.unique(numbers[numbers >= 0]):
             region = self.regions[number]
             if not len(region.data):
                 continue
             here = np.flatnonzero(numbers == number)
-            offsets = (addresses[here] - np.uint64(region.span.start)).astype(np.int64)[:, None] + steps
-            inside = (offsets >= 0) & (offsets < len(region.data))
-            np.clip(offsets, 0, len(region.data) - 1, out=offsets)
-            found[here] = np.where(inside, region.data[offsets], 0)
-            stored[here] = inside
+            first = (addresses[here] - np.uint64(region.span.start)).astype(np.int64) - below
+            whole = (first >= 0) & (first + width <= len(region.data))
+            if whole.any():
+                rows = np.lib.stride_tricks.sliding_window_view(region.data, width)
+                found[here[whole]] = rows[first[whole]]
+                stored[here[whole]] = True
+            if not whole.all():
+                edge, offsets = here[~whole], first[~whole][:, None] + steps
+                inside = (offsets >= 0) & (offsets < len(region.data))
+                found[edge] = np.where(inside, region.data[np.clip(offsets, 0, len(region.data) - 1)], 0)
+                stored[edge] = inside
         return found, stored
 
     def text_spans(self) -> list[Region]:

@@ -17,6 +17,7 @@ LOCAL, GLOBAL, WEAK = 0, 1, 2
 SHN_UNDEF, SHN_ABS, SHN_UNKNOWN = 0, 0xFFF1, 0xFFFF
 
 _KEY_BYTES = 8
+_ONES = 0x0101_0101_0101_0101
 _MARKS = (
     "_text", "_stext", "_etext", "_sinittext", "_einittext", "__init_text_begin", "__init_text_end",
     "__exittext_begin", "__exittext_end", "__noinstr_text_start", "__noinstr_text_end", "__sched_text_start",
@@ -34,11 +35,10 @@ def _head(raw: bytes) -> np.uint64:
 
 
 class _NameIndex(NamedTuple):
-    """Some symbols (int64[k]) with the heads (uint64[k]) and lengths (uint32[k]) of their names."""
+    """Some symbols (int64[k]) with the heads of their names (uint64[k])."""
 
     symbols: I64Array
     heads: U64Array
-    lengths: U32Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,56 +83,52 @@ class SymbolTable:
     def __len__(self) -> int:
         return len(self.address)
 
-    @cached_property
-    def _name_end(self) -> U32Array:
-        """uint32[n]: where each name's NUL stands."""
-        nul = np.flatnonzero(self.names == 0).astype(np.uint32)
-        if not len(nul):
-            return np.full(len(self), len(self.names), np.uint32)
-        at = np.searchsorted(nul, self.name_at)
-        return np.append(nul, np.uint32(len(self.names)))[at].astype(np.uint32)
-
-    def _name_keys(self, chosen: I64Array) -> tuple[U64Array, U32Array]:
-        """The first eight bytes of some names (zero padded) and their lengths: uint64[k], uint32[k]."""
-        start = np.minimum(self.name_at[chosen], len(self.names))
-        length = (self._name_end[chosen] - start).astype(np.uint32)
-        padded = np.concatenate([self.names, np.zeros(_KEY_BYTES, np.uint8)])
-        windows = np.lib.stride_tricks.as_strided(
-            padded, shape=(len(self.names) + 1, _KEY_BYTES), strides=(1, 1), writeable=False
-        )
-        keep = np.arange(_KEY_BYTES, dtype=np.uint32) < length[:, None]
-        return np.ascontiguousarray(np.where(keep, windows[start], 0)).view("<u8").reshape(-1), length
+    def _heads(self, chosen: I64Array) -> U64Array:
+        """The first eight bytes of some names, zero from the NUL on: uint64[k]."""
+        last = max(len(self.names) - _KEY_BYTES, 0)
+        padded = self.names if len(self.names) >= _KEY_BYTES else np.pad(self.names, (0, _KEY_BYTES))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, _KEY_BYTES)
+        start = self.name_at[chosen].astype(np.int64)
+        heads = np.ascontiguousarray(windows[np.minimum(start, last)]).view("<u8").reshape(-1)
+        for position in np.flatnonzero(start > last):  # the last few names of the table
+            heads[position] = _head(self._raw_name(int(start[position])))
+        # the lowest set bit of `zeros` marks the first byte that is zero; bytes behind it are cleared
+        zeros = (heads - np.uint64(_ONES)) & ~heads & np.uint64(_ONES << 7)
+        return np.where(zeros != 0, heads & ((zeros & (~zeros + np.uint64(1))) - np.uint64(1)), heads)
 
     @cached_property
     def _global_index(self) -> _NameIndex:
         """Defined symbols that other files may name: few, and those that one looks for."""
-        return self._index((self.binding != LOCAL) & (self.section != SHN_UNDEF))
+        return self._index(self.binding != LOCAL)
 
     @cached_property
     def _local_index(self) -> _NameIndex:
-        """Defined local symbols but for the compiler's own labels (NOTYPE)."""
-        return self._index((self.binding == LOCAL) & (self.section != SHN_UNDEF) & (self.kind != NOTYPE))
-
-    @cached_property
-    def _label_index(self) -> _NameIndex:
-        """Local labels, of which there may be millions."""
-        return self._index((self.binding == LOCAL) & (self.section != SHN_UNDEF) & (self.kind == NOTYPE))
+        """Defined local symbols but for labels (NOTYPE), of which there may be millions."""
+        return self._index((self.binding == LOCAL) & (self.kind != NOTYPE))
 
     def _index(self, mask: BoolArray) -> _NameIndex:
-        chosen = np.flatnonzero(mask)
-        return _NameIndex(chosen, *self._name_keys(chosen))
+        chosen = np.flatnonzero(mask & (self.section != SHN_UNDEF))
+        return _NameIndex(chosen, self._heads(chosen))
+
+    def _raw_name(self, start: int) -> bytes:
+        """The bytes of the name that starts there, without its NUL."""
+        for size in (64, 1024, len(self.names)):
+            raw = self.names[start : start + size].tobytes()
+            end = raw.find(b"\0")
+            if end >= 0:
+                return raw[:end]
+        return raw
 
     def name(self, index: int) -> str:
         """Return one symbol's name, as text that may be printed."""
-        start, end = int(self.name_at[index]), int(self._name_end[index])
-        return self.names[start:end].tobytes().decode("utf-8", "replace")
+        return self._raw_name(int(self.name_at[index])).decode("utf-8", "replace")
 
     def named(self, indices: Iterable[int]) -> list[str]:
         """Return the names of a few symbols; -1 gives an empty string."""
         return [self.name(i) if i >= 0 else "" for i in indices]
 
     def indices(self, name: str) -> I64Array:
-        """Return every defined symbol of that name, global ones first: int64[k].
+        """Return every defined symbol of that name, global ones first, local labels never: int64[k].
 
         Names are compared by their bytes: a linker stores ``bar`` as the tail of ``foobar``, so no
         NUL need stand before it.
@@ -140,7 +136,7 @@ class SymbolTable:
         cached = self._found.get(name)
         if cached is None:
             raw = name.encode()
-            parts = [self._exact(index, raw) for index in (self._global_index, self._local_index, self._label_index)]
+            parts = [self._exact(index, raw) for index in (self._global_index, self._local_index)]
             cached = self._found[name] = np.concatenate(parts)
         return cached
 
@@ -150,17 +146,16 @@ class SymbolTable:
         return None if index is None else int(self.address[index])
 
     def find_index(self, name: str) -> int | None:
-        """Return the index of a symbol, or None; a global one wins, then one that is no mere label."""
+        """Return the index of a symbol, or None; a global one wins over local namesakes."""
         raw = name.encode()
-        for part in ("_global_index", "_local_index", "_label_index"):
-            found = self._exact(getattr(self, part), raw)
-            if len(found):
-                return int(found[0])
-        return None
+        found = self._exact(self._global_index, raw)
+        if not len(found):
+            found = self._exact(self._local_index, raw)
+        return int(found[0]) if len(found) else None
 
     def _exact(self, index: _NameIndex, raw: bytes) -> I64Array:
-        near = index.symbols[(index.heads == _head(raw)) & (index.lengths == len(raw))]
-        return near if len(raw) <= _KEY_BYTES else self._starting(near, raw)
+        near = index.symbols[index.heads == _head(raw)]
+        return near if len(raw) < _KEY_BYTES else self._starting(near, raw + b"\0")
 
     def _starting(self, near: I64Array, raw: bytes) -> I64Array:
         same = [i for i in near if self.names[int(self.name_at[i]) :][: len(raw)].tobytes() == raw]
@@ -172,7 +167,7 @@ class SymbolTable:
         mask = np.uint64((1 << (8 * min(len(raw), _KEY_BYTES))) - 1)
         parts = []
         for index in (self._global_index, self._local_index):
-            near = index.symbols[((index.heads & mask) == _head(raw)) & (index.lengths >= len(raw))]
+            near = index.symbols[(index.heads & mask) == _head(raw)]
             parts.append(near if len(raw) <= _KEY_BYTES else self._starting(near, raw))
         return np.concatenate(parts)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..errors import ImageError
 from ..image.memory import AddressSpace
 from ..isa.encoding import sext
 from ..isa.insn import Insn, decode, insn_size
@@ -155,7 +154,10 @@ class _Reader:
     """Walks one routine; every instruction is read once, with the state of the first path that gets there."""
 
     def __init__(self, memory: AddressSpace, start: int, end: int) -> None:
-        self.memory, self.start, self.end = memory, start, end
+        self.start, self.end = start, end
+        region = memory.region_at(start)
+        at = 0 if region is None else start - region.span.start
+        self.text = b"" if region is None else region.data[at : at + end - start + 4].tobytes()
         self.events: list[Event] = []
         self.insns: list[tuple[int, Insn]] = []
         self.constants: list[int] = []
@@ -191,12 +193,11 @@ class _Reader:
             pc = following
 
     def _fetch(self, pc: int) -> Insn | None:
-        try:
-            low = self.memory.unsigned(pc, 2)
-            word = self.memory.unsigned(pc, 4) if insn_size(low) == 4 else low
-        except ImageError:
+        at = pc - self.start
+        raw = self.text[at : at + 4] if at >= 0 else b""
+        if len(raw) < 2 or len(raw) < insn_size(raw[0] | raw[1] << 8):
             return None
-        insn = decode(word)
+        insn = decode(int.from_bytes(raw, "little"))
         return insn.base if insn is not None else None
 
     def _step(self, pc: int, insn: Insn, state: _State) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ...isa.encoding import hi20_of
 from ...schemes import Link
 from ..cases import CALL_OPS_CODE, CALL_OPS_MAKE_CALL, SITES_AT, Code, Fn, clean, fires, kernel, replaced
@@ -94,8 +96,9 @@ def _callable_near(facts: Facts, caller: int, limit: int) -> list[tuple[str, int
     own = facts.code.span("ftrace_caller")
     low, high = max(caller - limit, 0), caller + limit
     found: dict[int, str] = {}
-    for index in symbols.code_between(low, high)[:_MOST]:
-        address = int(symbols.address[index])
+    near = symbols.code_between(low, high)
+    for index in near[~np.isin(symbols.address[near], facts.sites.func)][:_MOST]:
+        address = int(symbols.address[index])  # what has a sled itself returns through ra
         if address == caller or (own is not None and address in own):
             continue
         trampoline = facts.code.trampoline_at(symbols.name(int(index)), int(index))
