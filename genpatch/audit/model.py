@@ -80,7 +80,7 @@ class Finding:
 Check = Callable[["Facts"], Iterator[Finding]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rule:
     """A rule as declared by `rule`.
 

@@ -11,10 +11,6 @@ from .model import Finding, Rule, RuleResult, Severity, Skip, Status
 
 def run_rule(rule: Rule, facts: Facts) -> RuleResult:
     """Return what one rule says of an image."""
-    if rule.applies == "kernel" and facts.is_module:
-        return RuleResult(rule=rule, status=Status.SKIPPED, reason="judges kernels, not modules")
-    if rule.applies == "module" and not facts.is_module:
-        return RuleResult(rule=rule, status=Status.SKIPPED, reason="judges modules, not kernels")
     try:
         findings = tuple(
             finding.at_level(finding.level or rule.severity) for finding in rule.check(facts)
@@ -38,5 +34,6 @@ def run_rule(rule: Rule, facts: Facts) -> RuleResult:
 
 
 def run_rules(rules: Iterable[Rule], facts: Facts) -> tuple[RuleResult, ...]:
-    """Return what each rule says, in the order given."""
-    return tuple(run_rule(rule, facts) for rule in rules)
+    """Return what each rule that judges this kind of image says, in the order given."""
+    kind = "module" if facts.is_module else "kernel"
+    return tuple(run_rule(rule, facts) for rule in rules if rule.applies in ("any", kind))

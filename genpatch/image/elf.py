@@ -24,7 +24,7 @@ ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 EM_RISCV = 243
 EF_RISCV_RVC = 1
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_SYMTAB_SHNDX = 2, 3, 4, 7, 8, 18
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED, SHF_LINK_ORDER = 1, 2, 4, 0x800, 0x80
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_COMPRESSED, SHF_LINK_ORDER = 1, 2, 4, 0x400, 0x800, 0x80
 SHN_XINDEX, SHN_LORESERVE = 0xFFFF, 0xFF00
 PT_LOAD = 1
 R_RISCV_64, R_RISCV_RELATIVE, R_RISCV_ADD32 = 2, 3, 35
@@ -116,7 +116,7 @@ class ElfFile:
     @cached_property
     def names(self) -> list[str]:
         """The name of each section; an offset outside the string table gives an empty name."""
-        return [_string(self.section_names, int(at)) for at in self.sections["name"]]
+        return [_string(self.section_names, at) for at in self.sections["name"].tolist()]
 
     def find(self, name: str) -> int | None:
         """Return the index of the first section so named, or None."""
@@ -171,11 +171,12 @@ class ElfFile:
             return addresses
         placed = np.zeros(len(self), np.uint64)
         address = _OBJECT_BASE
-        for index in np.flatnonzero(self.sections["flags"] & SHF_ALLOC):
-            align = min(max(int(self.sections["align"][index]), 1), 1 << 16)
+        aligns, sizes = self.sections["align"].tolist(), self.sections["size"].tolist()
+        for index in np.flatnonzero(self.sections["flags"] & SHF_ALLOC).tolist():
+            align = min(max(aligns[index], 1), 1 << 16)
             address = -(-address // align) * align
             placed[index] = address
-            address += min(int(self.sections["size"][index]), 1 << 40)
+            address += min(sizes[index], 1 << 40)
         return placed
 
     def address_space(self) -> AddressSpace:
@@ -189,26 +190,28 @@ class ElfFile:
                     continue
                 kept.pop()
             kept.append(region)
-        return AddressSpace(regions=tuple(kept), placed=self.type == ET_REL)
+        return AddressSpace(regions=tuple(kept), placed=self.type == ET_REL, buffer=self.data)
 
     def _section_regions(self) -> Iterator[Region]:
-        wanted = (self.sections["flags"] & SHF_ALLOC).astype(bool) & (self.sections["size"] > 0)
-        for index in np.flatnonzero(wanted):
-            section, start = self.sections[index], int(self.placement[index])
-            if start + int(section["size"]) > 1 << 64:
+        flags = self.sections["flags"]
+        wanted = ((flags & (SHF_ALLOC | SHF_TLS)) == SHF_ALLOC) & (self.sections["size"] > 0)
+        placement = self.placement.tolist()
+        for index in np.flatnonzero(wanted).tolist():
+            _, _, flag, _, offset, size, _, _, align, _ = self.sections[index].item()
+            start = placement[index]
+            if start + size > 1 << 64:
                 raise ImageError(
-                    self.path, self.describe(int(index)), expected="an end below 2**64", got="a wrap-around"
+                    self.path, self.describe(index), expected="an end below 2**64", got="a wrap-around"
                 )
-            if int(section["flags"]) & 0x400:  # SHF_TLS: no address of its own
-                continue
             yield Region(
                 name=self.names[index],
-                span=Span(start, start + int(section["size"])),
-                data=self.contents(int(index)),
-                executable=bool(int(section["flags"]) & SHF_EXECINSTR),
-                writable=bool(int(section["flags"]) & SHF_WRITE),
-                alignment=_guaranteed_alignment(self.type, start, int(section["align"])),
-                index=int(index),
+                span=Span(start, start + size),
+                data=self.contents(index),
+                executable=bool(flag & SHF_EXECINSTR),
+                writable=bool(flag & SHF_WRITE),
+                alignment=_guaranteed_alignment(self.type, start, align),
+                index=index,
+                at=offset,
             )
 
     def _segment_regions(self) -> Iterator[Region]:
@@ -229,6 +232,7 @@ class ElfFile:
                 executable=bool(int(segment["flags"]) & 1),
                 writable=bool(int(segment["flags"]) & 2),
                 alignment=_guaranteed_alignment(self.type, start, int(segment["align"])),
+                at=offset,
             )
 
     def _segments(self) -> NDArray[Any]:
@@ -385,16 +389,15 @@ def _section_name_index(header: Any, sections: NDArray[Any]) -> int:
 
 
 def _contents(data: U8Array, path: str, sections: NDArray[Any], index: int) -> U8Array:
-    section = sections[index]
-    if int(section["type"]) == SHT_NOBITS:
+    _, kind, flags, _, start, size, _, _, _, _ = sections[index].item()
+    if kind == SHT_NOBITS:
         return np.empty(0, np.uint8)
-    start, size = int(section["offset"]), int(section["size"])
     if start + size > len(data):
         raise ImageError(
             path, f"section {index}",
             expected=f"bytes within {len(data):#x}", got=f"{size:#x} bytes at offset {start:#x}",
         )  # fmt: skip
-    if int(section["flags"]) & SHF_COMPRESSED and int(section["flags"]) & SHF_ALLOC:
+    if flags & SHF_COMPRESSED and flags & SHF_ALLOC:
         raise ImageError(path, f"section {index}", expected="allocated bytes", got="SHF_COMPRESSED")
     return data[start : start + size]
 

@@ -13,6 +13,13 @@ from ..errors import ImageError
 from ..units import BoolArray, I64Array, Span, U8Array, U64Array, as_hex
 
 
+def sliding_rows(data: U8Array, width: int) -> U8Array:
+    """Return every run of `width` bytes as a row, without a copy: uint8[len(data) - width + 1, width], read-only."""
+    rows = np.ndarray((len(data) - width + 1, width), np.uint8, buffer=data.data, strides=(1, 1))
+    rows.flags.writeable = False
+    return rows
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """One stretch of an image that has an address.
@@ -25,6 +32,7 @@ class Region:
         writable: SHF_WRITE or its equivalent.
         alignment: what the linker or loader guarantees of span.start [bytes].
         index: section header index, -1 if none.
+        at: position of `data` in the address space's buffer [bytes].
     """
 
     name: str
@@ -34,6 +42,7 @@ class Region:
     writable: bool
     alignment: int
     index: int = -1
+    at: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +52,12 @@ class AddressSpace:
     Args:
         regions: sorted by span.start.
         placed: the addresses are ours (relocatable object), so only offsets within a section mean anything.
+        buffer: uint8[m], the file whose parts the regions' bytes are, or None if they are arrays of their own.
     """
 
     regions: tuple[Region, ...]
     placed: bool = False
+    buffer: U8Array | None = None
 
     @cached_property
     def starts(self) -> U64Array:
@@ -113,26 +124,48 @@ class AddressSpace:
         Returns:
             (uint8[n, width], bool[n, width]); where the second is False nothing is stored and the byte is 0.
         """
+        numbers = self.region_numbers(addresses)
+        if self.buffer is not None and len(self.buffer) >= width and len(self.regions):
+            return self._buffer_windows(self.buffer, addresses, numbers, below, width)
         found = np.zeros((len(addresses), width), np.uint8)
         stored = np.zeros((len(addresses), width), np.bool_)
-        numbers = self.region_numbers(addresses)
-        steps = np.arange(width, dtype=np.int64)
         for number in np.unique(numbers[numbers >= 0]):
             region = self.regions[number]
-            if not len(region.data):
-                continue
-            here = np.flatnonzero(numbers == number)
-            first = (addresses[here] - np.uint64(region.span.start)).astype(np.int64) - below
-            whole = (first >= 0) & (first + width <= len(region.data))
-            if whole.any():
-                rows = np.lib.stride_tricks.sliding_window_view(region.data, width)
-                found[here[whole]] = rows[first[whole]]
-                stored[here[whole]] = True
-            if not whole.all():
-                edge, offsets = here[~whole], first[~whole][:, None] + steps
+            if len(region.data):
+                here = np.flatnonzero(numbers == number)
+                offsets = (addresses[here] - np.uint64(region.span.start)).astype(np.int64)[:, None]
+                offsets = offsets + np.arange(-below, width - below)
                 inside = (offsets >= 0) & (offsets < len(region.data))
-                found[edge] = np.where(inside, region.data[np.clip(offsets, 0, len(region.data) - 1)], 0)
-                stored[edge] = inside
+                found[here] = np.where(inside, region.data[np.clip(offsets, 0, len(region.data) - 1)], 0)
+                stored[here] = inside
+        return found, stored
+
+    @cached_property
+    def _places(self) -> tuple[I64Array, I64Array]:
+        """Where each region's bytes start in the buffer and how many are stored: int64[r] each."""
+        at = np.array([region.at for region in self.regions], np.int64)
+        return at, np.array([len(region.data) for region in self.regions], np.int64)
+
+    def _buffer_windows(
+        self, buffer: U8Array, addresses: U64Array, numbers: I64Array, below: int, width: int
+    ) -> tuple[U8Array, BoolArray]:
+        """Gather windows out of one buffer, whatever regions they are in."""
+        at, size = self._places
+        offset = (addresses - self.starts[numbers]).astype(np.int64) - below
+        room = np.where(numbers >= 0, size[numbers], 0)
+        rows = sliding_rows(buffer, width)
+        wanted = at[numbers] + offset
+        start = np.minimum(np.maximum(wanted, 0), len(rows) - 1)
+        found = rows[start]
+        whole = (offset >= 0) & (offset + width <= room) & (wanted == start)
+        stored = np.repeat(whole[:, None], width, axis=1)
+        for row in np.flatnonzero(~whole):  # windows that stick out of their region: a few at section ends
+            low, high = max(0, -int(offset[row])), min(width, int(room[row]) - int(offset[row]))
+            found[row] = 0
+            if low < high:
+                first = int(wanted[row])
+                found[row, low:high] = buffer[first + low : first + high]
+                stored[row, low:high] = True
         return found, stored
 
     def text_spans(self) -> list[Region]:

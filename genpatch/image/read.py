@@ -267,7 +267,7 @@ def _boot_memory(data: U8Array, base: int, symbols: SymbolTable) -> AddressSpace
         at = high
     if at < end:
         regions.append(_boot_region(data, base, "Image", Span(at, end), not regions))
-    return AddressSpace(regions=tuple(regions))
+    return AddressSpace(regions=tuple(regions), buffer=data)
 
 
 def _boot_region(data: U8Array, base: int, name: str, span: Span, executable: bool) -> Region:
@@ -278,6 +278,7 @@ def _boot_region(data: U8Array, base: int, name: str, span: Span, executable: bo
         executable=executable,
         writable=not executable,
         alignment=min(span.start & -span.start, 1 << 16) if span.start else 1 << 16,
+        at=span.start - base,
     )
 
 

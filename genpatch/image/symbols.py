@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..units import BoolArray, I64Array, U8Array, U16Array, U32Array, U64Array
+from .memory import sliding_rows
 
 NOTYPE, OBJECT, FUNC, SECTION = 0, 1, 2, 3
 LOCAL, GLOBAL, WEAK = 0, 1, 2
@@ -87,7 +88,7 @@ class SymbolTable:
         """The first eight bytes of some names, zero from the NUL on: uint64[k]."""
         last = max(len(self.names) - _KEY_BYTES, 0)
         padded = self.names if len(self.names) >= _KEY_BYTES else np.pad(self.names, (0, _KEY_BYTES))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, _KEY_BYTES)
+        windows = sliding_rows(padded, _KEY_BYTES)
         start = self.name_at[chosen].astype(np.int64)
         heads = np.ascontiguousarray(windows[np.minimum(start, last)]).view("<u8").reshape(-1)
         for position in np.flatnonzero(start > last):  # the last few names of the table

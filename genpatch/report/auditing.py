@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..audit.facts import Facts
@@ -25,7 +27,6 @@ Progress = Callable[[int, int | None, str], None]
 """Called with (images done, images in all or None, what is at hand)."""
 
 _CHUNK = 8
-_KERNEL_ROLES = (Role.KERNEL, Role.BOOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +87,14 @@ def audit_paths(paths: Sequence[str], options: AuditOptions) -> AuditDocument:
     """
     started = time.monotonic()
     plan = _plan(paths)
-    worker = _Worker(options, _config_for(plan, options), _map_for(plan, options))
-    kernels, outcomes = worker.audit_kernels(plan)
-    worker.kernels = kernels
-    outcomes += worker.audit_modules(plan)
+    worker = _Worker(options, _config_for(plan, options))
+    kernels = worker.read_kernels(plan)
+    with worker.modules(plan) as modules:  # their processes start while the kernels are judged
+        outcomes = [*worker.judge_kernels(kernels), *modules]
     records = [outcome.record for outcome in outcomes if outcome.record is not None]
-    trouble = [outcome.trouble for outcome in outcomes if outcome.trouble]
+    trouble = [*worker.trouble, *(outcome.trouble for outcome in outcomes if outcome.trouble)]
     if not records:
         raise InputError(paths[0], got=trouble[0] if trouble else "no kernel image or module")
-    records.sort(key=lambda record: not record.input.kind.startswith(("vmlinux", "boot")))
     title = paths[0] if len(paths) == 1 else f"{len(paths)} inputs"
     return build_document(
         records, title=title, seconds=time.monotonic() - started, notes=plan.notes, trouble=trouble
@@ -137,10 +137,6 @@ def _config_for(plan: _Plan, options: AuditOptions) -> ConfigFacts | None:
     return parse_config(content.data.tobytes(), config_label(plan.configs[0].path))
 
 
-def _map_for(plan: _Plan, options: AuditOptions) -> SymbolTable | None:
-    return options.system_map
-
-
 def _folder(ref: InputRef) -> str:
     return os.path.dirname(ref.path)
 
@@ -148,80 +144,83 @@ def _folder(ref: InputRef) -> str:
 class _Worker:
     """Reads and judges one input at a time; a forked process inherits it with the kernels' facts."""
 
-    def __init__(self, options: AuditOptions, config: ConfigFacts | None, system_map: SymbolTable | None) -> None:
+    def __init__(self, options: AuditOptions, config: ConfigFacts | None) -> None:
         self.options = options
-        self.read_options = ReadOptions(config=config, system_map=system_map)
+        self.read_options = ReadOptions(config=config, system_map=options.system_map)
         self.kernels: list[Facts] = []
+        self.trouble: list[str] = []
         self.done = 0
+        self.total = 0
 
-    def audit_kernels(self, plan: _Plan) -> tuple[list[Facts], list[_Outcome]]:
-        """Audit kernels and objects, and read members of archives that are such; returns facts for modules."""
-        facts: list[Facts] = []
-        outcomes: list[_Outcome] = []
+    def read_kernels(self, plan: _Plan) -> list[Facts]:
+        """Read kernels, objects and whatever was named without being known; archives are listed first."""
         for archive in plan.archives:
             for member in iter_members(archive, limit=self.options.limit):
                 _sort_in(plan, member)
-        plan.archives.clear()
-        total = len(plan.kernels) + len(plan.objects) + len(plan.modules) + len(plan.unknown)
-        named_alone = total == 1
+        wanted = (*plan.kernels, *plan.objects, *plan.unknown)
+        self.total = len(wanted) + len(plan.modules)
         images: list[KernelImage] = []
-        for ref in (*plan.objects, *plan.kernels, *plan.unknown):
-            self.options.progress(self.done, total, ref.path)
+        for ref in wanted:
+            self._tell(ref.path)
             try:
                 images.append(self._read(ref))
             except GenpatchError as error:
-                if named_alone:
+                if self.total == 1:
                     raise
-                outcomes.append(_Outcome(trouble=str(error)))
+                self.trouble.append(str(error))
                 self.done += 1
         objects = tuple(image for image in images if image.kind is ImageKind.OBJECT)
-        for image in images:
-            self.options.progress(self.done, total, image.path)
-            each = Facts(image=image, companions=objects if image.kind.is_kernel else ())
-            outcomes.append(self._judge(each, alone=named_alone))
-            if image.kind.is_kernel:
-                facts.append(each)
-            self.done += 1
+        found = [
+            Facts(image=image, companions=objects if image.kind.is_kernel else ())
+            for image in sorted(images, key=lambda image: not image.kind.is_kernel)
+        ]
         if self.options.kernel is not None:
-            facts = [Facts(image=self._read(list_inputs(self.options.kernel)[0]))]
-        return facts, outcomes
+            self.kernels = [Facts(image=self._read(list_inputs(self.options.kernel)[0]))]
+        else:
+            self.kernels = [facts for facts in found if facts.image.kind.is_kernel]
+        return found
 
-    def audit_modules(self, plan: _Plan) -> list[_Outcome]:
-        """Audit the modules, in parallel where there are many; outcomes in the order of the plan."""
-        if not plan.modules:
-            return []
-        total = self.done + len(plan.modules)
-        if len(plan.modules) == 1 and self.done == 0:
-            return [self._judge(self._module_facts(plan.modules[0]), alone=True)]
-        jobs = self.options.jobs or os.cpu_count() or 1
-        outcomes = []
-        for outcome in self._map(plan.modules, min(jobs, len(plan.modules))):
+    def judge_kernels(self, found: list[Facts]) -> Iterator[_Outcome]:
+        """Judge what `read_kernels` read."""
+        for facts in found:
+            self._tell(facts.image.path)
+            yield self._judge(facts, alone=self.total == 1)
             self.done += 1
-            self.options.progress(self.done, total, plan.modules[len(outcomes)].path)
-            outcomes.append(outcome)
-        return outcomes
 
-    def _map(self, refs: list[InputRef], jobs: int) -> Iterator[_Outcome]:
+    @contextmanager
+    def modules(self, plan: _Plan) -> Iterator[Iterator[_Outcome]]:
+        """Give the outcomes of the modules in the order of the plan; many are audited in parallel."""
+        jobs = min(self.options.jobs or os.cpu_count() or 1, -(-len(plan.modules) // _CHUNK))
         if jobs < 2 or "fork" not in multiprocessing.get_all_start_methods():
-            yield from map(self.audit_module, refs)
+            yield self._count(map(self.audit_module, plan.modules), plan)
             return
         for kernel in self.kernels:  # computed once, before the processes part
-            _ = kernel.verdict, kernel.code.call_adjust, kernel.preemption
+            _ = kernel.verdict, kernel.adjust, kernel.code.literal_store
+        gc.collect()
+        gc.freeze()  # what was read so far stays shared between the processes
         with multiprocessing.get_context("fork").Pool(jobs, _inherit, (self,)) as pool:
-            yield from pool.imap(_audit_inherited, refs, chunksize=_CHUNK)
+            yield self._count(pool.imap(_audit_inherited, plan.modules, chunksize=_CHUNK), plan)
+
+    def _count(self, outcomes: Iterator[_Outcome], plan: _Plan) -> Iterator[_Outcome]:
+        for ref, outcome in zip(plan.modules, outcomes, strict=True):
+            self._tell(ref.path)
+            yield outcome
+            self.done += 1
+
+    def _tell(self, path: str) -> None:
+        self.options.progress(self.done, self.total, path)
 
     def audit_module(self, ref: InputRef) -> _Outcome:
-        """Audit one module; what goes wrong becomes a line of trouble."""
+        """Audit one module; unless it is the only input, what goes wrong becomes a line of trouble."""
         try:
-            return self._judge(self._module_facts(ref), alone=False)
+            image = self._read(ref)
+            return self._judge(Facts(image=image, kernel=self._kernel_of(image)), alone=self.total == 1)
         except GenpatchError as error:
+            if self.total == 1:
+                raise
             return _Outcome(trouble=str(error))
         except Exception as error:
             return _Outcome(trouble=f"{ref.path}: internal error: {type(error).__name__}: {error}")
-
-    def _module_facts(self, ref: InputRef) -> Facts:
-        image = self._read(ref)
-        return Facts(image=image, kernel=self._kernel_of(image))
 
     def _kernel_of(self, image: KernelImage) -> Facts | None:
         """Return the kernel of the module's release, or the only one there is."""
@@ -252,6 +251,7 @@ def _inherit(worker: _Worker) -> None:
     """Keep the worker that a forked process came with; it never passes through a pipe."""
     global _inherited
     _inherited = worker
+    gc.disable()  # nothing here makes cycles worth looking for
 
 
 def _audit_inherited(ref: InputRef) -> _Outcome:

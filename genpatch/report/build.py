@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from ..audit.facts import Facts
-from ..audit.model import Finding, RuleResult, Severity, Status
+from ..audit.model import Finding, Rule, RuleResult, Severity, Status
 from ..isa.encoding import REACH_JAL
 from ..sites.model import Nops
 from ..units import as_hex
@@ -47,7 +48,7 @@ def image_record(facts: Facts, results: Sequence[RuleResult], *, keep_sites: boo
         scheme_evidence=verdict.evidence,
         sleds=tuple(
             SledRecord(before=before, after=after, nop=Nops(spelling).text, sites=count)
-            for before, after, spelling, count in facts.sites.sled_kinds()
+            for before, after, spelling, count in facts.sites.sled_kinds
         ),
         alignment={str(size): int(np.count_nonzero(facts.sites.alignment >= size)) for size in ALIGNMENTS},
         reach=_reach(facts),
@@ -112,14 +113,23 @@ def _pair(facts: Facts) -> PairRecord | None:
 
 
 def _rule(result: RuleResult) -> RuleRecord:
-    level = max((finding.level or result.rule.severity for finding in result.findings), default=result.rule.severity)
+    if not result.findings:
+        return _quiet_rule(result.rule, result.status, result.reason)
     return RuleRecord(
         rule=result.rule.code,
         name=result.rule.name,
-        level=Severity(level).text,
+        level=max(Severity(finding.level or result.rule.severity) for finding in result.findings).text,
         status=result.status.value,
         findings=len(result.findings),
         reason=result.reason,
+    )
+
+
+@cache
+def _quiet_rule(rule: Rule, status: Status, reason: str) -> RuleRecord:
+    """The record of a rule that found nothing: the same object for thousands of modules."""
+    return RuleRecord(
+        rule=rule.code, name=rule.name, level=rule.severity.text, status=status.value, findings=0, reason=reason
     )
 
 
@@ -292,6 +302,7 @@ def _merged_rules(images: Sequence[ImageRecord]) -> tuple[RuleRecord, ...]:
             known = merged.get(rule.rule)
             if known is None:
                 merged[rule.rule] = rule
+            if known is None or (not rule.findings and order[rule.status] <= order[known.status]):
                 continue
             worse = rule if order[rule.status] > order[known.status] else known
             fired = [each for each in (rule, known) if each.findings]

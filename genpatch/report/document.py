@@ -6,7 +6,7 @@ Addresses are hex strings (JSON readers use doubles); keys are only ever added w
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import __version__
@@ -189,7 +189,7 @@ class AuditDocument:
             "schema": AUDIT_SCHEMA,
             "tool": self.tool,
             **body,
-            "summary": asdict(self.summary),
+            "summary": _plain(self.summary),
             "notes": list(self.total.notes),
             "trouble": list(self.trouble),
             "images": [_brief(image) for image in self.images] if len(self.images) > 1 else [],
@@ -197,26 +197,20 @@ class AuditDocument:
         }
 
 
+def _plain(value: Any) -> Any:
+    """Return records as dictionaries, tuples as lists; everything else is already plain."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__slots__}
+    return value
+
+
 def _record(image: ImageRecord) -> dict[str, Any]:
-    return {
-        "input": asdict(image.input),
-        "table": asdict(image.table),
-        "scheme": image.scheme,
-        "scheme_variant": image.scheme_variant,
-        "scheme_evidence": list(image.scheme_evidence),
-        "sleds": [asdict(sled) for sled in image.sleds],
-        "alignment": dict(image.alignment),
-        "reach": asdict(image.reach) if image.reach else None,
-        "pair": asdict(image.pair) if image.pair else None,
-        "rules": [asdict(rule) for rule in image.rules],
-        "findings": [asdict(finding) for finding in image.findings],
-        "notes": list(image.notes),
-    }
+    return {name: _plain(getattr(image, name)) for name in image.__slots__ if name != "site_rows"}
 
 
 def _brief(image: ImageRecord) -> dict[str, Any]:
     """One image within a document of several: its findings stand once, at the top level."""
-    body = _record(image)
-    body["findings"] = len(image.findings)
-    body["rules"] = [rule for rule in body["rules"] if rule["status"] != "pass"]
-    return body
+    ran = tuple(rule for rule in image.rules if rule.status != "pass")
+    return {**_record(replace(image, findings=(), rules=ran)), "findings": len(image.findings)}

@@ -134,20 +134,26 @@ def _nop_run(parcels: U16Array, stored: BoolArray, *, alike: bool = False) -> tu
     compressed = (parcels == _C_NOP) & stored
     full = np.zeros_like(compressed)
     full[:, :-1] = (parcels[:, :-1] == _NOP_LOW) & (parcels[:, 1:] == _NOP_HIGH) & stored[:, :-1] & stored[:, 1:]
-    if alike and columns:
-        compressed &= compressed[:, :1]
-        full &= full[:, :1]
+    if alike:
+        short, long = _leading(compressed), _leading(full[:, ::2]) * 2
+        seen = np.where(short > 0, np.uint8(Nops.C_NOP), np.where(long > 0, np.uint8(Nops.NOP), np.uint8(0)))
+        return np.maximum(short, long) * 2, seen.astype(np.uint8)
     at = np.zeros(rows, np.int64)
     seen = np.zeros(rows, np.uint8)
     for column in range(columns):
         here = at == column
-        short, long = here & compressed[:, column], here & full[:, column]
-        at += short
-        at += 2 * long
-        seen |= short * np.uint8(Nops.C_NOP) | long * np.uint8(Nops.NOP)
+        is_short, is_long = here & compressed[:, column], here & full[:, column]
+        at += is_short
+        at += 2 * is_long
+        seen |= is_short * np.uint8(Nops.C_NOP) | is_long * np.uint8(Nops.NOP)
         if not (at > column).any():
             break
     return at * 2, seen
+
+
+def _leading(mask: BoolArray) -> I64Array:
+    """Return how many columns hold from the first on: int64[n] of bool[n, k]."""
+    return np.where(mask.all(axis=1), mask.shape[1], np.argmin(mask, axis=1)).astype(np.int64)
 
 
 def _sleds(image: KernelImage, start: U64Array) -> tuple[I64Array, U8Array]:

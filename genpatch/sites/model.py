@@ -75,6 +75,7 @@ class Sites:
         mask: BoolArray = self.region >= 0
         return mask
 
+    @cached_property
     def sled_kinds(self) -> list[tuple[int, int, int, int]]:
         """Count the sleds by shape.
 
@@ -83,17 +84,18 @@ class Sites:
         """
         if not len(self):
             return []
-        shape = np.stack([self.before, self.after, self.spelling.astype(np.int64)], axis=1)
-        key = (shape[:, 0] << 24) | (shape[:, 1] << 8) | shape[:, 2]
-        _, first, count = np.unique(key, return_index=True, return_counts=True)
-        rows = [(int(a), int(b), int(c), int(n)) for (a, b, c), n in zip(shape[first], count, strict=True)]
+        key = (self.before << 24) | (self.after << 8) | self.spelling
+        values, count = np.unique(key, return_counts=True)
+        rows = [
+            (shape >> 24, shape >> 8 & 0xFFFF, shape & 0xFF, n)
+            for shape, n in zip(values.tolist(), count.tolist(), strict=True)
+        ]
         return sorted(rows, key=lambda row: (-row[3], row[:3]))
 
     @cached_property
     def usual(self) -> tuple[int, int]:
         """The shape that most sites have: (before, after) [bytes]; (0, 0) without sites."""
-        if not len(self):
-            return 0, 0
-        key, count = np.unique((self.before << 16) | self.after, return_counts=True)
-        most = int(key[np.argmax(count)])
-        return most >> 16, most & 0xFFFF
+        shapes: dict[tuple[int, int], int] = {}
+        for before, after, _, count in self.sled_kinds:
+            shapes[before, after] = shapes.get((before, after), 0) + count
+        return max(shapes, key=lambda shape: shapes[shape], default=(0, 0))

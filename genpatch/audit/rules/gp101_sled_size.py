@@ -51,7 +51,7 @@ def sled_size_mismatch(facts: Facts) -> Iterator[Finding]:
     arch/riscv/Makefile (CC_FLAGS_FTRACE); arch/riscv/include/asm/ftrace.h (MCOUNT_INSN_SIZE).
     """
     scheme, sites = facts.need_scheme(), facts.need_sites()
-    nops = np.isin(sites.spelling, (Nops.C_NOP, Nops.NOP, Nops.MIXED))
+    nops = (sites.spelling >= Nops.C_NOP) & (sites.spelling <= Nops.MIXED)
     short_after = nops & (sites.after < scheme.after)
     long_after = nops & (sites.after > scheme.after)
     parts = (
@@ -61,7 +61,7 @@ def sled_size_mismatch(facts: Facts) -> Iterator[Finding]:
         ("before", sites.before, sites.named & (sites.before > scheme.before), scheme.before, Severity.WARNING),
     )
     for side, sizes, wrong, needed, level in parts:
-        for size in np.unique(sizes[wrong]):
+        for size in np.unique(sizes[wrong]) if wrong.any() else ():
             hit = where(wrong & (sizes == size))
             yield facts.about_sites(
                 hit,

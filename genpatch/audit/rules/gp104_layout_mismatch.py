@@ -56,7 +56,7 @@ def layout_mismatch(facts: Facts) -> Iterator[Finding]:
         raise Skip("ftrace_call_adjust could not be read")
     off = (facts.ip - sites.func).astype(np.int64)
     wrong = sites.named & (off != scheme.ip_offset + sites.lead)
-    for distance in np.unique(off[wrong]):
+    for distance in np.unique(off[wrong]) if wrong.any() else ():
         hit = where(wrong & (off == distance))
         below = int(sites.before[hit[0]])
         yield facts.about_sites(

@@ -51,7 +51,7 @@ def symaddr_mismatch(facts: Facts) -> Iterator[Finding]:
         raise Skip("arch_ftrace_get_symaddr is not there or could not be read")
     returned = (facts.ip - sites.func).astype(np.int64) + code.symaddr
     wrong = sites.named & (returned != 0)
-    for distance in np.unique(returned[wrong]):
+    for distance in np.unique(returned[wrong]) if wrong.any() else ():
         hit = where(wrong & (returned == distance))
         yield facts.about_sites(
             hit,
