@@ -56,5 +56,5 @@ class SchemeError(GenpatchError):
     """A call scheme is unknown or ambiguous."""
 
 
-class OutOfReach(GenpatchError):
+class OutOfReach(GenpatchError):  # noqa: N818 - named after what happened
     """A distance does not fit the instruction sequence that should cover it."""

@@ -19,9 +19,19 @@ from ..units import Span
 if TYPE_CHECKING:
     from .facts import Facts
 
-TEXT, INIT, EXIT, DATA = 0xFFFF_FFFF_8000_2000, 0xFFFF_FFFF_8010_0000, 0xFFFF_FFFF_8018_0000, 0xFFFF_FFFF_8020_0000
+TEXT, INIT, EXIT, DATA = (
+    0xFFFF_FFFF_8000_2000,
+    0xFFFF_FFFF_8010_0000,
+    0xFFFF_FFFF_8018_0000,
+    0xFFFF_FFFF_8020_0000,
+)
 SITES_AT = TEXT + 0x1000
-_SECTIONS = ((".text", TEXT, True), (".init.text", INIT, True), (".exit.text", EXIT, True), (".data", DATA, False))
+_SECTIONS = (
+    (".text", TEXT, True),
+    (".init.text", INIT, True),
+    (".exit.text", EXIT, True),
+    (".data", DATA, False),
+)
 C_NOP, NOP = b"\x01\x00", b"\x13\x00\x00\x00"
 RET = b"\x82\x80"
 
@@ -71,7 +81,7 @@ class Fn:
     nop: bytes = C_NOP
     head: bytes = b""
     body: bytes = RET
-    entry: int | None | str = "sled"
+    entry: int | str | None = "sled"
     size: int | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..errors import GenpatchError
 from .facts import Facts
 from .model import Finding, Rule, RuleResult, Severity, Skip, Status
 
@@ -12,10 +13,11 @@ from .model import Finding, Rule, RuleResult, Severity, Skip, Status
 def run_rule(rule: Rule, facts: Facts) -> RuleResult:
     """Return what one rule says of an image."""
     try:
-        findings = tuple(
-            finding.at_level(finding.level or rule.severity) for finding in rule.check(facts)
-        )
-    except Skip as reason:
+        findings = tuple(finding.at_level(finding.level or rule.severity) for finding in rule.check(facts))
+    except (
+        Skip,
+        GenpatchError,
+    ) as reason:  # a fact is missing, or the part of the image that holds it is broken
         return RuleResult(rule=rule, status=Status.SKIPPED, reason=str(reason))
     except Exception as error:
         return RuleResult(

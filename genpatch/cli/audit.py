@@ -39,13 +39,19 @@ def audit(
     ],
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", "--output-format", metavar="F[=PATH]", help="Output format; may be repeated with paths."),
+        typer.Option(
+            "--format",
+            "--output-format",
+            metavar="F[=PATH]",
+            help="Output format; may be repeated with paths.",
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
     select: Annotated[list[str] | None, typer.Option(help="Rules to run: GP1, GP108, ALL or a name.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Rules not to run.")] = None,
     fail_on: Annotated[
-        str | None, typer.Option(help="error, warning, note or never: what makes the exit status 1. [default: error]")
+        str | None,
+        typer.Option(help="error, warning, note or never: what makes the exit status 1. [default: error]"),
     ] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever was found.")] = False,
     exit_style: Annotated[
@@ -134,9 +140,7 @@ def _rules(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
     return tuple(select_rules(split(select), split(ignore)).values())
 
 
-def _audit_options(
-    *, config: Path | None, system_map: Path | None, kernel: str | None, **rest: Any
-) -> AuditOptions:
+def _audit_options(*, config: Path | None, system_map: Path | None, kernel: str | None, **rest: Any) -> AuditOptions:
     from ..report.auditing import AuditOptions
     from ..samples import resolve
 
@@ -257,8 +261,8 @@ def _write(path: str, text: str) -> None:
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, target)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(target)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -36,7 +36,9 @@ def load_settings(path: Path | None, *, isolated: bool) -> dict[str, Any]:
         return {}
     for folder in (Path.cwd(), *Path.cwd().parents):
         for name in (".genpatch.toml", "pyproject.toml"):
-            if (folder / name).is_file() and (table := _table(folder / name, required=name.startswith("."))) is not None:
+            if (folder / name).is_file() and (
+                table := _table(folder / name, required=name.startswith("."))
+            ) is not None:
                 return _checked(folder / name, table)
         if (folder / ".git").exists():
             break

@@ -68,10 +68,7 @@ def _bytes_at(data: U8Array, at: int, size: int) -> bytes:
 
 def is_boot_image(data: U8Array) -> bool:
     """Tell whether the bytes carry a riscv Image magic, the deprecated or the present one."""
-    return (
-        _bytes_at(data, _MAGIC_AT, len(_MAGIC)) == _MAGIC
-        or _bytes_at(data, _MAGIC2_AT, len(_MAGIC2)) == _MAGIC2
-    )
+    return _bytes_at(data, _MAGIC_AT, len(_MAGIC)) == _MAGIC or _bytes_at(data, _MAGIC2_AT, len(_MAGIC2)) == _MAGIC2
 
 
 def is_zboot(data: U8Array) -> bool:

@@ -210,9 +210,7 @@ class Btf:
     _spelled: dict[tuple[int, int], str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def parse(
-        cls, data: bytes | memoryview | U8Array, *, base: Btf | None = None, where: str = ".BTF"
-    ) -> Btf:
+    def parse(cls, data: bytes | memoryview | U8Array, *, base: Btf | None = None, where: str = ".BTF") -> Btf:
         """Take a BTF blob; only its header is checked here, records as they are needed.
 
         Args:
@@ -541,9 +539,7 @@ class Btf:
             Parameter(name=self._name(name_at), type_name=self._text(each), size=self._size(each))
             for name_at, each in items[: len(items) - variadic]
         )
-        return FunctionType(
-            name=name, returns=self._text(record.ref), parameters=parameters, variadic=variadic
-        )
+        return FunctionType(name=name, returns=self._text(record.ref), parameters=parameters, variadic=variadic)
 
     @cached_property
     def _enumerators(self) -> tuple[I64Array, I64Array]:

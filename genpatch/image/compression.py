@@ -312,9 +312,7 @@ def _lz4_legacy(view: memoryview, _pace: _Pace) -> Iterator[bytes]:
         yield chunk
 
 
-def _streamed(
-    decoder: Callable[[], Decoder], joins: bytes = b""
-) -> Callable[[memoryview, _Pace], Iterator[bytes]]:
+def _streamed(decoder: Callable[[], Decoder], joins: bytes = b"") -> Callable[[memoryview, _Pace], Iterator[bytes]]:
     return lambda view, pace: _streams(view, pace, decoder, joins)
 
 
@@ -489,9 +487,7 @@ def zboot_payload(data: U8Array, path: str) -> U8Array:
     return payload
 
 
-def unwrap(
-    data: U8Array, path: str, *, limit: int = DEFAULT_LIMIT
-) -> tuple[U8Array, tuple[str, ...], Format]:
+def unwrap(data: U8Array, path: str, *, limit: int = DEFAULT_LIMIT) -> tuple[U8Array, tuple[str, ...], Format]:
     """Take off every layer of compression and zboot.
 
     Args:

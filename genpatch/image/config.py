@@ -21,9 +21,7 @@ def parse_config(text: bytes, source: str) -> ConfigFacts:
     Raises:
         InputError: it sets no option at all.
     """
-    options = {
-        name.decode("ascii"): value.decode("utf-8", "replace").strip() for name, value in _OPTION.findall(text)
-    }
+    options = {name.decode("ascii"): value.decode("utf-8", "replace").strip() for name, value in _OPTION.findall(text)}
     if not options:
         raise InputError(source, expected="lines such as CONFIG_RISCV=y", got="none")
     return ConfigFacts(source=source, options=options)

@@ -414,9 +414,7 @@ def _is_same_build(first: InputRef, ref: InputRef) -> bool:
 # --- archives
 
 
-def iter_members(
-    ref: InputRef, *, limit: int = DEFAULT_LIMIT, total: int = TOTAL_LIMIT
-) -> Iterator[InputRef]:
+def iter_members(ref: InputRef, *, limit: int = DEFAULT_LIMIT, total: int = TOTAL_LIMIT) -> Iterator[InputRef]:
     """Yield the kernels, boot images, modules, configurations and System.maps of an archive.
 
     The archive (tar, compressed or not, or a Debian package) is read once from start to end. Members

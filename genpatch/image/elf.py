@@ -94,9 +94,7 @@ class ElfFile:
         index = _section_name_index(header, sections)
         if len(sections) and index:
             if index >= len(sections):
-                raise ImageError(
-                    path, "e_shstrndx", expected=f"a section below {len(sections)}", got=str(index)
-                )
+                raise ImageError(path, "e_shstrndx", expected=f"a section below {len(sections)}", got=str(index))
             names = _contents(data, path, sections, index).tobytes()
         return cls(path=path, data=data, header=header, sections=sections, section_names=names)
 
@@ -200,9 +198,7 @@ class ElfFile:
             _, _, flag, _, offset, size, _, _, align, _ = self.sections[index].item()
             start = placement[index]
             if start + size > 1 << 64:
-                raise ImageError(
-                    self.path, self.describe(index), expected="an end below 2**64", got="a wrap-around"
-                )
+                raise ImageError(self.path, self.describe(index), expected="an end below 2**64", got="a wrap-around")
             yield Region(
                 name=self.names[index],
                 span=Span(start, start + size),
@@ -339,7 +335,10 @@ def _checked_header(data: U8Array, path: str) -> Any:
         raise ImageError(path, "e_machine", expected="243 (RISC-V)", got=_named(machine, _machine_names()))
     if int(header["type"]) not in (ET_REL, ET_EXEC, ET_DYN):
         raise ImageError(
-            path, "e_type", expected="ET_EXEC, ET_DYN or ET_REL", got=_named(int(header["type"]), {4: "ET_CORE"})
+            path,
+            "e_type",
+            expected="ET_EXEC, ET_DYN or ET_REL",
+            got=_named(int(header["type"]), {4: "ET_CORE"}),
         )
     return header
 
@@ -365,9 +364,7 @@ def _section_table(data: U8Array, path: str, header: Any) -> NDArray[Any]:
     if not offset:
         return np.empty(0, _SECTION)
     if int(header["shentsize"]) != _SECTION.itemsize:
-        raise ImageError(
-            path, "e_shentsize", expected=str(_SECTION.itemsize), got=str(int(header["shentsize"]))
-        )
+        raise ImageError(path, "e_shentsize", expected=str(_SECTION.itemsize), got=str(int(header["shentsize"])))
     if offset + _SECTION.itemsize > len(data):
         raise ImageError(
             path, "e_shoff", expected=f"a section table within {len(data)} bytes", got=f"offset {offset:#x}"

@@ -155,9 +155,7 @@ def are_type_letters(letters: U8Array) -> BoolArray:
     return known
 
 
-def symbols_of(
-    source: str, address: U64Array, letters: U8Array, name_at: U32Array, names: U8Array
-) -> SymbolTable:
+def symbols_of(source: str, address: U64Array, letters: U8Array, name_at: U32Array, names: U8Array) -> SymbolTable:
     """Make a SymbolTable from what nm prints.
 
     Args:
@@ -274,9 +272,7 @@ def _next_heads(data: U8Array, heads: I64Array, wide: bool) -> I64Array:
     return heads + np.where(big, (size & (_BIG - 1)) + (data[at + 1].astype(np.int64) << 7) + 2, size + 1)
 
 
-def _possible_starts(
-    data: U8Array, markers_at: int, last: int, blocks: int
-) -> tuple[I64Array, I64Array, I64Array]:
+def _possible_starts(data: U8Array, markers_at: int, last: int, blocks: int) -> tuple[I64Array, I64Array, I64Array]:
     """List where names may start, with kallsyms_num_syms and its offset: int64[c] three times, nearest first.
 
     num_syms stands 4 bytes before the names, or 8 where labels are 8-byte aligned (before v7.0).
@@ -295,9 +291,7 @@ def _possible_starts(
     return start[chosen], np.tile(words[fits], 2)[chosen], np.tile(count_at, 2)[chosen]
 
 
-def _starts_that_end(
-    data: U8Array, markers_at: int, markers: I64Array, wide: bool
-) -> list[tuple[int, int, int]]:
+def _starts_that_end(data: U8Array, markers_at: int, markers: I64Array, wide: bool) -> list[tuple[int, int, int]]:
     """List (start, count, count_at) for which the last block's names end where the markers begin."""
     blocks = len(markers)
     last = int(markers[-1])
@@ -312,9 +306,7 @@ def _starts_that_end(
     return [(int(start[i]), int(count[i]), int(count_at[i])) for i in np.flatnonzero((gap >= 0) & (gap < 8))]
 
 
-def _walk(
-    data: U8Array, start: int, markers: I64Array, count: int, wide: bool
-) -> tuple[I64Array, int] | None:
+def _walk(data: U8Array, start: int, markers: I64Array, count: int, wide: bool) -> tuple[I64Array, int] | None:
     """Follow all blocks at once; return the heads, int64[count], and the end; None if a marker is missed."""
     blocks = len(markers)
     steps = np.empty((_BLOCK + 1, blocks), np.int64)
@@ -390,15 +382,11 @@ def _check_names(tokens: _Tokens, text: U8Array, name_at: I64Array) -> None:
     letters = text[name_at]
     wrong = np.flatnonzero(~are_type_letters(letters))
     if len(wrong):
-        raise _damaged(
-            tokens.at, "a type letter before each name", f"{letters[wrong[0]]:#04x} (name {wrong[0]})"
-        )
+        raise _damaged(tokens.at, "a type letter before each name", f"{letters[wrong[0]]:#04x} (name {wrong[0]})")
     size = np.diff(name_at, append=len(text)) - 2
     wrong = np.flatnonzero((size < 1) | (size >= KSYM_NAME_LEN))
     if len(wrong):
-        raise _damaged(
-            tokens.at, f"names of 1 to {KSYM_NAME_LEN - 1} bytes", f"{size[wrong[0]]} (name {wrong[0]})"
-        )
+        raise _damaged(tokens.at, f"names of 1 to {KSYM_NAME_LEN - 1} bytes", f"{size[wrong[0]]} (name {wrong[0]})")
 
 
 # --- the addresses ---
@@ -420,15 +408,11 @@ def _from_base(offsets: I32Array, base: int) -> U64Array | None:
     absolute = int(np.argmax(offsets < 0))
     if offsets[absolute] != -1 or (offsets[absolute:] >= 0).any():
         return None
-    address = np.where(
-        offsets < 0, np.uint64(base) + (-1 - offsets.astype(np.int64)).astype(np.uint64), plain
-    )
+    address = np.where(offsets < 0, np.uint64(base) + (-1 - offsets.astype(np.int64)).astype(np.uint64), plain)
     return address if _ascends(address[absolute:]) and _ascends(address[:absolute]) else None
 
 
-def _base_relative(
-    data: U8Array, offsets_at: int, base_at: int, count: int, layout: Layout
-) -> _Placed | None:
+def _base_relative(data: U8Array, offsets_at: int, base_at: int, count: int, layout: Layout) -> _Placed | None:
     """Read offsets from kallsyms_relative_base, which a relocation tells where the word itself is empty."""
     offsets, words = _array(data, offsets_at, count, np.int32), _array(data, base_at, 1, np.uint64)
     if offsets is None or words is None:
@@ -475,12 +459,7 @@ def _absolute(data: U8Array, at: int, count: int) -> _Placed | None:
     if address is None:
         return None
     near = address[-1] - address < np.uint64(_REACH)
-    if (
-        int(address[-1]) < _REACH
-        or address[0] == address[-1]
-        or not _ascends(address)
-        or near.sum() * 2 < count
-    ):
+    if int(address[-1]) < _REACH or address[0] == address[-1] or not _ascends(address) or near.sum() * 2 < count:
         return None
     return _Placed(layout=Layout.ABSOLUTE, absolute=address)
 
@@ -564,9 +543,7 @@ def _choose_base(data: U8Array, placed: _Placed, start: int | None, given: int |
     return (KERNEL_LINK_ADDR, "assumed") if found is None else (found, "pointers")
 
 
-def _settle(
-    data: U8Array, placed: _Placed, start: int | None, given: int | None
-) -> tuple[U64Array, int, str]:
+def _settle(data: U8Array, placed: _Placed, start: int | None, given: int | None) -> tuple[U64Array, int, str]:
     """Return addresses, base and where the base comes from; ImageError where they contradict each other."""
     base, source = _choose_base(data, placed, start, given)
     place, got = "kallsyms, base", f"{as_hex(base)} ({source})"

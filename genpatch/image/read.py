@@ -10,7 +10,15 @@ import numpy as np
 from ..errors import GenpatchError, ImageError, TypesError
 from ..units import Span, U8Array, U64Array, as_hex
 from . import tables
-from .bootimage import BootImage, find_banner, find_build_id, find_compiler, find_ikconfig, find_release, is_boot_image
+from .bootimage import (
+    BootImage,
+    find_banner,
+    find_build_id,
+    find_compiler,
+    find_ikconfig,
+    find_release,
+    is_boot_image,
+)
 from .btf import Btf
 from .config import parse_config
 from .containers import Content
@@ -37,12 +45,10 @@ class ReadOptions:
     Args:
         config: configuration that overrides what the image holds.
         system_map: symbols for an image that has none.
-        kernel: the kernel of a module, whose BTF the module's is split from.
     """
 
     config: ConfigFacts | None = None
     system_map: SymbolTable | None = None
-    kernel: KernelImage | None = None
 
 
 def read_image(content: Content, options: ReadOptions | None = None) -> KernelImage:
@@ -174,12 +180,8 @@ def _read_object(elf: ElfFile, memory: AddressSpace, options: ReadOptions) -> Ke
         has_rvc=elf.has_rvc,
         trouble=_object_trouble(elf),
     )
-    types = _section_bytes(elf, ".BTF")
-    base = options.kernel.types if options.kernel is not None else None
-    if types is not None and base is None:
-        image = replace(image, types_note="split BTF, its kernel's is not known")
-    elif types is not None:
-        image = _with_types(image, types, base)
+    if elf.find(".BTF") is not None:  # split from the kernel's, which is what rules look into
+        image = replace(image, types_note="split BTF, not read")
     return _with_config(image, options, None)
 
 
@@ -303,22 +305,20 @@ def _with_kernel_facts(image: KernelImage, types: U8Array | None, options: ReadO
     region = image.memory.region_at(banner_at) if banner_at is not None else None
     if region is not None and banner_at is not None:
         text = region.data[banner_at - region.span.start :][:_BANNER_SIZE]
-        image = replace(
-            image, banner=find_banner(text), release=find_release(text), compiler=find_compiler(text)
-        )
+        image = replace(image, banner=find_banner(text), release=find_release(text), compiler=find_compiler(text))
     if image.release is None and image.kind is ImageKind.BOOT:
         flat, _ = _flatten(image.memory)
-        image = replace(
-            image, banner=find_banner(flat), release=find_release(flat), compiler=find_compiler(flat)
-        )
+        image = replace(image, banner=find_banner(flat), release=find_release(flat), compiler=find_compiler(flat))
     if types is not None and len(types):
-        image = _with_types(image, types, None)
+        image = _with_types(image, types)
     return _with_config(image, options, _ikconfig_bytes(image))
 
 
-def _with_types(image: KernelImage, raw: U8Array, base: Btf | None) -> KernelImage:
+def _with_types(image: KernelImage, raw: U8Array) -> KernelImage:
     try:
-        return replace(image, types=Btf.parse(raw, base=base), types_note="BTF")
+        types = Btf.parse(raw)
+        _ = types.n_types  # walks all records, so that a broken section shows here and not in some rule
+        return replace(image, types=types, types_note="BTF")
     except TypesError as error:
         return replace(image, types_note=f"unreadable BTF: {error}", trouble=(*image.trouble, f"BTF: {error}"))
 

@@ -220,5 +220,8 @@ def _stored(path: str, memory: AddressSpace, span: Span) -> bytes:
         return memory.read(span.start, span.size)
     except ImageError as error:
         raise ImageError(
-            path, "__start_mcount_loc", expected=f"{span.size} bytes stored at {as_hex(span.start)}", got="none"
+            path,
+            "__start_mcount_loc",
+            expected=f"{span.size} bytes stored at {as_hex(span.start)}",
+            got="none",
         ) from error

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ..audit.facts import Facts
 from ..audit.model import Rule
@@ -68,6 +69,7 @@ class _Plan:
 
     kernels: list[InputRef] = field(default_factory=list)
     objects: list[InputRef] = field(default_factory=list)
+    companions: list[InputRef] = field(default_factory=list)
     modules: list[InputRef] = field(default_factory=list)
     archives: list[InputRef] = field(default_factory=list)
     configs: list[InputRef] = field(default_factory=list)
@@ -96,9 +98,7 @@ def audit_paths(paths: Sequence[str], options: AuditOptions) -> AuditDocument:
     if not records:
         raise InputError(paths[0], got=trouble[0] if trouble else "no kernel image or module")
     title = paths[0] if len(paths) == 1 else f"{len(paths)} inputs"
-    return build_document(
-        records, title=title, seconds=time.monotonic() - started, notes=plan.notes, trouble=trouble
-    )
+    return build_document(records, title=title, seconds=time.monotonic() - started, notes=plan.notes, trouble=trouble)
 
 
 def _plan(paths: Iterable[str]) -> _Plan:
@@ -109,7 +109,9 @@ def _plan(paths: Iterable[str]) -> _Plan:
             if ref.path in seen:
                 continue
             seen.add(ref.path)
-            if ref.duplicate_of is not None:
+            if ref.duplicate_of is not None and ref.role is Role.OBJECT:
+                plan.companions.append(ref)
+            elif ref.duplicate_of is not None:
                 plan.notes.append(f"{ref.path}: left out, the same kernel as {ref.duplicate_of}")
             else:
                 _sort_in(plan, ref)
@@ -138,7 +140,7 @@ def _config_for(plan: _Plan, options: AuditOptions) -> ConfigFacts | None:
 
 
 def _folder(ref: InputRef) -> str:
-    return os.path.dirname(ref.path)
+    return str(Path(ref.path).parent)
 
 
 class _Worker:
@@ -159,17 +161,9 @@ class _Worker:
                 _sort_in(plan, member)
         wanted = (*plan.kernels, *plan.objects, *plan.unknown)
         self.total = len(wanted) + len(plan.modules)
-        images: list[KernelImage] = []
-        for ref in wanted:
-            self._tell(ref.path)
-            try:
-                images.append(self._read(ref))
-            except GenpatchError as error:
-                if self.total == 1:
-                    raise
-                self.trouble.append(str(error))
-                self.done += 1
-        objects = tuple(image for image in images if image.kind is ImageKind.OBJECT)
+        images = self._read_all(wanted)
+        objects = tuple(image for image in (*images, *self._read_all(plan.companions))
+                        if image.kind is ImageKind.OBJECT)  # fmt: skip
         found = [
             Facts(image=image, companions=objects if image.kind.is_kernel else ())
             for image in sorted(images, key=lambda image: not image.kind.is_kernel)
@@ -179,6 +173,20 @@ class _Worker:
         else:
             self.kernels = [facts for facts in found if facts.image.kind.is_kernel]
         return found
+
+    def _read_all(self, refs: Sequence[InputRef]) -> list[KernelImage]:
+        """Read images; of several inputs those that cannot be read become lines of trouble."""
+        images: list[KernelImage] = []
+        for ref in refs:
+            self._tell(ref.path)
+            try:
+                images.append(self._read(ref))
+            except GenpatchError as error:
+                if self.total == 1:
+                    raise
+                self.trouble.append(str(error))
+                self.done += 1
+        return images
 
     def judge_kernels(self, found: list[Facts]) -> Iterator[_Outcome]:
         """Judge what `read_kernels` read."""
@@ -263,5 +271,8 @@ def _no_table(image: KernelImage) -> InputError:
     wanted = "__patchable_function_entries" if not image.kind.is_kernel else "__start_mcount_loc"
     why = "; ".join((*image.trouble, *image.notes))
     return InputError(
-        image.path, "patch-site table", expected=wanted, got="none: built without dynamic ftrace?" if not why else why
+        image.path,
+        "patch-site table",
+        expected=wanted,
+        got=why or "none: built without dynamic ftrace?",
     )

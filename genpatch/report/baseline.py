@@ -180,8 +180,7 @@ def apply_baseline(document: AuditDocument, baseline: Baseline) -> tuple[AuditDo
 def _mark(image: ImageRecord, baseline: Baseline) -> ImageRecord:
     names = unique(finding.fingerprint for finding in image.findings)
     findings = (
-        _judge(finding, baseline.entries.get(name))
-        for finding, name in zip(image.findings, names, strict=True)
+        _judge(finding, baseline.entries.get(name)) for finding, name in zip(image.findings, names, strict=True)
     )
     return replace(image, findings=tuple(findings))
 

@@ -129,14 +129,24 @@ def _rule(result: RuleResult) -> RuleRecord:
 def _quiet_rule(rule: Rule, status: Status, reason: str) -> RuleRecord:
     """The record of a rule that found nothing: the same object for thousands of modules."""
     return RuleRecord(
-        rule=rule.code, name=rule.name, level=rule.severity.text, status=status.value, findings=0, reason=reason
+        rule=rule.code,
+        name=rule.name,
+        level=rule.severity.text,
+        status=status.value,
+        findings=0,
+        reason=reason,
     )
 
 
 def _findings(facts: Facts, findings: Sequence[tuple[RuleResult, Finding]]) -> tuple[FindingRecord, ...]:
     artefact = artefact_name(facts.image.path)
     prints = unique(
-        fingerprint(result.rule.code, artefact, finding.symbol if finding.subject is None else finding.subject, finding.kind)
+        fingerprint(
+            result.rule.code,
+            artefact,
+            finding.symbol if finding.subject is None else finding.subject,
+            finding.kind,
+        )
         for result, finding in findings
     )
     return tuple(

@@ -49,9 +49,7 @@ def _registered_doc(code: str) -> str:
 def _sections(doc: str) -> tuple[str, dict[str, str]]:
     """What stands before the first heading, and the text under each."""
     parts = _HEADING.split(doc)
-    return parts[0].strip(), {
-        title: body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    return parts[0].strip(), {title: body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _one_line(text: str) -> str:

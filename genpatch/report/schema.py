@@ -44,9 +44,7 @@ DEFINITIONS: Schema = {
         types=TEXT,
         config=TEXT,
     ),
-    "table": _record(
-        entries=COUNT, zero=COUNT, sites=COUNT, source=TEXT, sorted=_optional({"type": "boolean"})
-    ),
+    "table": _record(entries=COUNT, zero=COUNT, sites=COUNT, source=TEXT, sorted=_optional({"type": "boolean"})),
     "sled": _record(before=COUNT, after=COUNT, nop=TEXT, sites=COUNT),
     "alignment": {
         "type": "object",

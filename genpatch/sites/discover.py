@@ -73,7 +73,12 @@ def _functions(image: KernelImage, entry: U64Array, candidate: I64Array) -> tupl
 
 
 def _prefer_usual(
-    image: KernelImage, entry: U64Array, candidate: I64Array, distance: U64Array, usual: np.uint64, near: BoolArray
+    image: KernelImage,
+    entry: U64Array,
+    candidate: I64Array,
+    distance: U64Array,
+    usual: np.uint64,
+    near: BoolArray,
 ) -> tuple[I64Array, U64Array]:
     """Replace a symbol at an unusual distance by one at the usual distance, if there is one.
 
@@ -153,7 +158,8 @@ def _nop_run(parcels: U16Array, stored: BoolArray, *, alike: bool = False) -> tu
 
 def _leading(mask: BoolArray) -> I64Array:
     """Return how many columns hold from the first on: int64[n] of bool[n, k]."""
-    return np.where(mask.all(axis=1), mask.shape[1], np.argmin(mask, axis=1)).astype(np.int64)
+    count: I64Array = np.where(mask.all(axis=1), mask.shape[1], np.argmin(mask, axis=1)).astype(np.int64)
+    return count
 
 
 def _sleds(image: KernelImage, start: U64Array) -> tuple[I64Array, U8Array]:

@@ -224,7 +224,14 @@ class _Reader:
         return following
 
     def _transfer(
-        self, pc: int, following: int, target: int | None, link: int, via: int, state: _State, through: Value | None = None
+        self,
+        pc: int,
+        following: int,
+        target: int | None,
+        link: int,
+        via: int,
+        state: _State,
+        through: Value | None = None,
     ) -> int | None:
         if link == ZERO and target is not None and self.start <= target < self.end:
             return target
@@ -244,8 +251,10 @@ class _Reader:
             self.events.append(Access(pc, address, _STORES[insn.name], insn.rs2, value, True))
             return
         width = _LOADS[insn.name]
-        value = state.slots.get(address, Value(("load", address, width), 0)) if width == 8 else Value(
-            ("load", address, width), 0
+        value = (
+            state.slots.get(address, Value(("load", address, width), 0))
+            if width == 8
+            else Value(("load", address, width), 0)
         )
         self.events.append(Access(pc, address, width, insn.rd, value, False))
         state.set(insn.rd, value)

@@ -71,9 +71,7 @@ def infer_scheme(image: KernelImage, sites: Sites, code: PatchingCode) -> Scheme
     )
 
 
-def _choose(
-    candidates: list[tuple[int, int, CallScheme]], seen: Traits, *, linked: bool
-) -> CallScheme | None:
+def _choose(candidates: list[tuple[int, int, CallScheme]], seen: Traits, *, linked: bool) -> CallScheme | None:
     """Pick the scheme with most support; none where there is too little or a tie between different ones."""
     ranked = sorted(candidates, key=lambda row: (row[1] == 2, row[0], row[1]) if row[0] < 2 else (True, row[0], row[1]))
     if not ranked:

@@ -407,7 +407,12 @@ def _frame(routine: Routine, callback: Call | None) -> Frame | None:
             elif called and not event.is_store:
                 restored.setdefault(event.register, at - base)
     return Frame(
-        size=-lowered, base=base - lowered, saved=saved, stored=stored, restored=restored, passes_frame=carrier
+        size=-lowered,
+        base=base - lowered,
+        saved=saved,
+        stored=stored,
+        restored=restored,
+        passes_frame=carrier,
     )
 
 

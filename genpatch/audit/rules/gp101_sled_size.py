@@ -26,7 +26,10 @@ _TWO = (Fn(name="one"), Fn(name="two"), Fn(name="three"))
         clean(lambda: kernel(Fn(name="f", before=0, nop=NOP), Fn(name="g", before=0, nop=NOP), code=PAIR_CODE)),
         fires(lambda: kernel(*_TWO, Fn(name="short", after=4)), "4 bytes after .* needs 8"),
         fires(lambda: kernel(*_TWO, Fn(name="short", before=4)), "4 bytes before .* needs 8"),
-        fires(lambda: kernel(Fn(name="f", before=0, after=16), code=PAIR_CODE), "16 bytes .* 8 c.nop instructions"),
+        fires(
+            lambda: kernel(Fn(name="f", before=0, after=16), code=PAIR_CODE),
+            "16 bytes .* 8 c.nop instructions",
+        ),
         fires(lambda: kernel(*_TWO, Fn(name="long", after=16, nop=C_NOP)), "16 bytes after .* needs 8"),
     ),
 )
@@ -58,7 +61,13 @@ def sled_size_mismatch(facts: Facts) -> Iterator[Finding]:
         ("after", sites.after, short_after, scheme.after, Severity.ERROR),
         ("after", sites.after, long_after, scheme.after, Severity.WARNING),
         ("before", sites.before, sites.named & (sites.before < scheme.before), scheme.before, Severity.ERROR),
-        ("before", sites.before, sites.named & (sites.before > scheme.before), scheme.before, Severity.WARNING),
+        (
+            "before",
+            sites.before,
+            sites.named & (sites.before > scheme.before),
+            scheme.before,
+            Severity.WARNING,
+        ),
     )
     for side, sizes, wrong, needed, level in parts:
         for size in np.unique(sizes[wrong]) if wrong.any() else ():

@@ -14,7 +14,11 @@ from ..registry import rule
 _KINDS = (
     (Nops.FOREIGN, Severity.ERROR, "hold instructions where the sled should be: they would be overwritten"),
     (Nops.UNREADABLE, Severity.ERROR, "have no bytes in the image where the sled should be"),
-    (Nops.PATCHED, Severity.WARNING, "already hold a call: this image was taken from a running kernel or patched"),
+    (
+        Nops.PATCHED,
+        Severity.WARNING,
+        "already hold a call: this image was taken from a running kernel or patched",
+    ),
     (Nops.MIXED, Severity.WARNING, "are spelt with nops of two sizes: the 4-byte boundary may fall into one"),
 )
 
@@ -27,7 +31,10 @@ _KINDS = (
     cases=(
         clean(lambda: kernel(Fn(name="one"), Fn(name="two"))),
         fires(lambda: kernel(Fn(name="one"), Fn(name="bad", head=words(0xFF010113))), "hold instructions"),
-        fires(lambda: kernel(Fn(name="one"), Fn(name="on", head=words(0x00000297, 0x000282E7))), "already hold a call"),
+        fires(
+            lambda: kernel(Fn(name="one"), Fn(name="on", head=words(0x00000297, 0x000282E7))),
+            "already hold a call",
+        ),
         fires(
             lambda: kernel(Fn(name="a"), Fn(name="b"), Fn(name="mix", head=b"\x01\x00\x01\x00\x13\x00\x00\x00")),
             "nops of two sizes",

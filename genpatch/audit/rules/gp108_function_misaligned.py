@@ -21,7 +21,8 @@ from ..registry import rule
         clean(lambda: kernel(Fn(name="one"), Fn(name="two"))),
         clean(lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 4), code=PAIR_CODE)),
         fires(
-            lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 2), code=PAIR_CODE), "not on a multiple of 4"
+            lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 2), code=PAIR_CODE),
+            "not on a multiple of 4",
         ),
         fires(lambda: kernel(Fn(name="one", at=SITES_AT + 10)), "not on a multiple of 4"),
     ),

@@ -23,7 +23,10 @@ PAGE, LINE = 4096, 64
     cases=(
         clean(lambda: kernel(Fn(name="one"), Fn(name="two"))),
         clean(lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 0x38), code=PAIR_CODE)),
-        fires(lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 0x3C), code=PAIR_CODE), "1 across a 64-byte line"),
+        fires(
+            lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 0x3C), code=PAIR_CODE),
+            "1 across a 64-byte line",
+        ),
         fires(lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 0xFFC), code=PAIR_CODE), "1 across a page"),
     ),
 )

@@ -9,15 +9,14 @@ import numpy as np
 
 from ..cases import SITES_AT, Fn, clean, fires, kernel
 from ..facts import Facts
-from ..model import Finding
-from ..model import Severity as S
+from ..model import Finding, Severity
 from ..registry import rule
 
 
 @rule(
     "GP111",
     "duplicate-entry",
-    severity=S.ERROR,
+    severity=Severity.ERROR,
     source="linux kernel/trace/ftrace.c (ftrace_process_locs): one record is made for each entry",
     cases=(
         clean(lambda: kernel(Fn(name="one"), Fn(name="two"))),
@@ -52,5 +51,3 @@ def duplicate_entry(facts: Facts) -> Iterator[Finding]:
             hit, f"{repeated:,} {'entry stands' if repeated == 1 else 'entries stand'} in the table more than once",
             "duplicate",
         )  # fmt: skip
-
-

@@ -33,9 +33,7 @@ _SORTS_MODULES = tuple(
     cases=(
         clean(lambda: kernel(Fn(name="one"), Fn(name="two"), code=_SORTS_MODULES)),
         fires(
-            lambda: kernel(
-                Fn(name="one"), Fn(name="two"), code=_SORTS_MODULES, table=(SITES_AT + 0x28, SITES_AT + 8)
-            ),
+            lambda: kernel(Fn(name="one"), Fn(name="two"), code=_SORTS_MODULES, table=(SITES_AT + 0x28, SITES_AT + 8)),
             "not in ascending order",
         ),
     ),

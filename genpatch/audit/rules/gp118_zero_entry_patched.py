@@ -14,7 +14,10 @@ from ..registry import rule
 _HEAD = "addi sp, sp, -16\n sd ra, 0(sp)\n ld a0, 0(a1)\n"
 _TAIL = "jal ra, ftrace_call_adjust\n out: ld ra, 0(sp)\n addi sp, sp, 16\n jalr zero, 0(ra)"
 _AT = SITES_AT - 0x400
-_TESTS = (*CALL_OPS_CODE, Code(name="ftrace_process_locs", source=f"{_HEAD}beq a0, zero, out\n{_TAIL}", at=_AT))
+_TESTS = (
+    *CALL_OPS_CODE,
+    Code(name="ftrace_process_locs", source=f"{_HEAD}beq a0, zero, out\n{_TAIL}", at=_AT),
+)
 _FORGETS = (*CALL_OPS_CODE, Code(name="ftrace_process_locs", source=f"{_HEAD}{_TAIL}", at=_AT))
 
 

@@ -57,5 +57,7 @@ def landing_pad_missing(facts: Facts) -> Iterator[Finding]:
     hit = where(~has_pad & sites.in_text)
     if has_pad.mean() > 0.5 and len(hit):
         yield facts.about_sites(
-            hit, f"{plural(len(hit), 'site')} of {len(sites):,} have no landing pad as first instruction", "bare"
+            hit,
+            f"{plural(len(hit), 'site')} of {len(sites):,} have no landing pad as first instruction",
+            "bare",
         )

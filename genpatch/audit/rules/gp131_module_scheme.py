@@ -23,9 +23,7 @@ _CALL_OPS = (Fn(name="one"), Fn(name="two"))
     cases=(
         clean(lambda: kernel(*_CALL_OPS, kind=ImageKind.MODULE, of=kernel(*_CALL_OPS))),
         fires(
-            lambda: kernel(
-                *_CALL_OPS, kind=ImageKind.MODULE, of=kernel(Fn(name="k", before=0), code=PAIR_CODE)
-            ),
+            lambda: kernel(*_CALL_OPS, kind=ImageKind.MODULE, of=kernel(Fn(name="k", before=0), code=PAIR_CODE)),
             "8 bytes before and 8 after, its kernel's 0 and 8",
         ),
     ),

@@ -16,7 +16,11 @@ from ..registry import rule
 def _moved(distance: int) -> Facts:
     """A kernel whose trampoline is `distance` bytes from its only site."""
     far = tuple(each for each in CALL_OPS_CODE if each.name != "ftrace_caller")
-    return kernel(Fn(name="one", at=SITES_AT + 16), code=far, symbols={"ftrace_caller": (SITES_AT + 16 + distance) & MASK64})
+    return kernel(
+        Fn(name="one", at=SITES_AT + 16),
+        code=far,
+        symbols={"ftrace_caller": (SITES_AT + 16 + distance) & MASK64},
+    )
 
 
 @rule(

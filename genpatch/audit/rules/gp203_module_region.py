@@ -22,7 +22,10 @@ _GIB2, _PAGE = 1 << 31, 4096
     source="linux arch/riscv/include/asm/pgtable.h: MODULES_VADDR is PFN_ALIGN(_end) - SZ_2G",
     cases=(
         clean(lambda: kernel(Fn(name="one"), symbols={"_end": TEXT + 0x40_0000, "_start": TEXT - 0x2000})),
-        fires(lambda: kernel(Fn(name="one"), symbols={"_end": TEXT - 0x2000, "_start": SITES_AT}), "module region"),
+        fires(
+            lambda: kernel(Fn(name="one"), symbols={"_end": TEXT - 0x2000, "_start": SITES_AT}),
+            "module region",
+        ),
     ),
 )
 def module_region_out_of_reach(facts: Facts) -> Iterator[Finding]:

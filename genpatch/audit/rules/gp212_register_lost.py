@@ -25,7 +25,8 @@ _DROPS_A3 = CALL_OPS_CALLER.replace("    ld a3, 72(sp)\n", "")
     cases=(
         clean(lambda: kernel(Fn(name="one"))),
         fires(
-            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _DROPS_A3)), "loses a3"
+            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _DROPS_A3)),
+            "loses a3",
         ),
         fires(lambda: kernel(Fn(name="one"), compiler="clang version 19.1.7"), "t2, t3, t4, t5, t6"),
     ),

@@ -13,9 +13,7 @@ from .gp211_frame_mismatch import struct_passed
 
 _READ = frozenset({"epc", "ra", "sp", "s0", "t1", *(f"a{n}" for n in range(8))})
 _NO_S0 = CALL_OPS_CALLER.replace("    sd s0, 24(sp)\n", "").replace("    ld s0, 24(sp)\n", "")
-_FULL = layout_of(
-    "__arch_ftrace_regs", 112, **{m.name: m.offset for m in FREGS.members if m.name != "direct_tramp"}
-)
+_FULL = layout_of("__arch_ftrace_regs", 112, **{m.name: m.offset for m in FREGS.members if m.name != "direct_tramp"})
 
 
 @rule(
@@ -28,9 +26,7 @@ _FULL = layout_of(
         clean(lambda: kernel(Fn(name="one"), structs=(_FULL, OPS))),
         fires(lambda: kernel(Fn(name="one"), structs=(FREGS, OPS)), "direct_tramp"),
         fires(
-            lambda: kernel(
-                Fn(name="one"), structs=(_FULL, OPS), code=replaced(CALL_OPS_CODE, "ftrace_caller", _NO_S0)
-            ),
+            lambda: kernel(Fn(name="one"), structs=(_FULL, OPS), code=replaced(CALL_OPS_CODE, "ftrace_caller", _NO_S0)),
             "does not store s0",
         ),
     ),

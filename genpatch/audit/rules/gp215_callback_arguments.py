@@ -24,7 +24,10 @@ _NO_PARENT = CALL_OPS_CALLER.replace("addi a1, ra, 0", "addi a1, t0, 0")
         clean(lambda: kernel(Fn(name="one"))),
         clean(lambda: kernel(Fn(name="one", before=0), code=PAIR_CODE)),
         fires(lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _LATE)), r"func\+0"),
-        fires(lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _NO_PARENT)), "parent"),
+        fires(
+            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _NO_PARENT)),
+            "parent",
+        ),
     ),
 )
 def callback_arguments_wrong(facts: Facts) -> Iterator[Finding]:

@@ -81,7 +81,10 @@ def traced_patching_path(facts: Facts) -> Iterator[Finding]:
     if len(hit):
         names = join_names((facts.site_name(int(site)) for site in hit), limit=6)
         yield facts.about_sites(
-            hit, f"{plural(len(hit), 'routine')} of the patching path can be traced: {names}", "path", subject=names
+            hit,
+            f"{plural(len(hit), 'routine')} of the patching path can be traced: {names}",
+            "path",
+            subject=names,
         )
     yield from _waiting(facts)
 

@@ -24,7 +24,10 @@ _PAIR = Fn(name="one", before=0)
     cases=(
         clean(lambda: kernel(Fn(name="one"))),
         clean(lambda: kernel(_PAIR, code=PAIR_CODE)),
-        fires(lambda: kernel(_PAIR, code=replaced(PAIR_CODE, "arch_ftrace_update_code", _LIVE)), "without stopping"),
+        fires(
+            lambda: kernel(_PAIR, code=replaced(PAIR_CODE, "arch_ftrace_update_code", _LIVE)),
+            "without stopping",
+        ),
     ),
 )
 def live_multi_word(facts: Facts) -> Iterator[Finding]:

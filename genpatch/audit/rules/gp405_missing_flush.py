@@ -31,7 +31,8 @@ _REMOTE = ("flush_icache_all", "flush_icache_range", "flush_icache_mm", "on_each
     cases=(
         clean(lambda: kernel(Fn(name="one"))),
         fires(
-            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "patch_text_nosync", _LOCAL)), "own hart only"
+            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "patch_text_nosync", _LOCAL)),
+            "own hart only",
         ),
         fires(
             lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "arch_ftrace_update_code", _UNFLUSHED)),

@@ -10,7 +10,9 @@ from ..facts import Facts
 from ..model import Finding, Severity, Skip
 from ..registry import rule
 
-_ODD_STORE = replaced(CALL_OPS_CODE, "ftrace_make_call", CALL_OPS_MAKE_CALL.replace("addi a2, zero, 4", "addi a2, zero, 12"))
+_ODD_STORE = replaced(
+    CALL_OPS_CODE, "ftrace_make_call", CALL_OPS_MAKE_CALL.replace("addi a2, zero, 4", "addi a2, zero, 12")
+)
 
 
 @rule(

@@ -66,9 +66,7 @@ def _run(document: AuditDocument) -> Json:
     ]
     first = next(iter(artefacts.values()))
     skipped = [
-        _not_applicable(record, index[record.rule], first)
-        for record in records
-        if record.status == Status.SKIPPED
+        _not_applicable(record, index[record.rule], first) for record in records if record.status == Status.SKIPPED
     ]
     category = first.name if len(artefacts) == 1 else "images"
     return {

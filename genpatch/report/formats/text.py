@@ -67,9 +67,7 @@ class _Page:
         """Return styled text; parts: (text, style)."""
         from rich.text import Text
 
-        return Text.assemble(
-            *((printable(text, ascii_only=self._ascii_only), style) for text, style in parts)
-        )
+        return Text.assemble(*((printable(text, ascii_only=self._ascii_only), style) for text, style in parts))
 
     def line(self, *parts: Part, indent: int = 0) -> None:
         """Add text, wrapped; further lines are indented like the first."""

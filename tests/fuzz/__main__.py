@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Feed damaged inputs to every reader and judge whether genpatch stays calm.
+
+    python -m tests.fuzz [--seconds N] [--seed N] [--target NAME] [SEED-FILE...]
+
+Inputs are the bundled samples, some of them wrapped (gzip, xz, tar), and the files named; each round flips
+bits, overwrites sizes and offsets, cuts, repeats and splices. Whatever happens must be a report or one of the
+project's own errors. A traceback, a rule that breaks, more than 10 seconds or more than 1 GiB ends the run
+with status 1 and leaves the input in the directory it names. Targets: audit, elf, boot, kallsyms,
+btf, containers, text; all of them by default.
+"""
+
+import argparse
+import gzip
+import io
+import lzma
+import random
+import resource
+import sys
+import tarfile
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from genpatch.audit.registry import all_rules
+from genpatch.errors import GenpatchError
+from genpatch.image.btf import Btf
+from genpatch.image.containers import open_content, unwrap
+from genpatch.image.elf import ElfFile
+from genpatch.image.kallsyms import recover
+from genpatch.image.read import read_image
+from genpatch.image.system_map import read_system_map
+from genpatch.report.auditing import AuditOptions, audit_paths
+from genpatch.report.formats import RenderOptions, formats
+from genpatch.samples import sample_root
+
+SLOWEST = 10.0
+MOST_MEMORY = 1 << 30
+LIMIT = 64 << 20
+INTERESTING = (
+    0,
+    1,
+    2,
+    7,
+    8,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    1 << 63,
+    (1 << 64) - 1,
+)
+
+
+def audit(data: bytes, folder: Path) -> None:
+    """The whole program on one file, with every output format."""
+    path = folder / "input"
+    path.write_bytes(data)
+    document = audit_paths([str(path)], AuditOptions(rules=tuple(all_rules().values()), keep_sites=True, limit=LIMIT))
+    broken = [rule for image in document.images for rule in image.rules if rule.status == "error"]
+    if broken:
+        raise AssertionError(f"a rule broke: {broken[0].rule} {broken[0].reason}")
+    for each in formats().values():
+        "".join(each.render(document, RenderOptions())).encode()
+
+
+def elf(data: bytes, folder: Path) -> None:
+    """The ELF tables alone."""
+    parsed = ElfFile.parse(np.frombuffer(data, np.uint8), "fuzz")
+    symbols = parsed.symbols()
+    symbols.find("linux_banner")
+    symbols.named(range(min(len(symbols), 50)))
+    parsed.address_space()
+
+
+def btf(data: bytes, folder: Path) -> None:
+    """Types out of whatever follows the BTF magic."""
+    at = max(data.find(b"\x9f\xeb\x01"), 0)
+    types = Btf.parse(data[at:])
+    for name in ("ftrace_ops", "__arch_ftrace_regs", "pt_regs", "list_head"):
+        types.struct(name)
+    types.func_proto("ftrace_return_to_handler")
+
+
+def kallsyms(data: bytes, folder: Path) -> None:
+    """kallsyms out of flat bytes."""
+    recover(np.frombuffer(data, np.uint8))
+
+
+def boot(data: bytes, folder: Path) -> None:
+    """A boot image: a header is put in front of whatever is there."""
+    head = bytearray(data[:64].ljust(64, b"\0"))
+    head[0x38:0x3C] = b"RSC\x05"
+    content = open_content_of(bytes(head) + data[64:], folder)
+    read_image(content)
+
+
+def open_content_of(data: bytes, folder: Path):  # type: ignore[no-untyped-def]
+    path = folder / "input"
+    path.write_bytes(data)
+    return open_content(path, limit=LIMIT)
+
+
+def containers(data: bytes, folder: Path) -> None:
+    """Wrappers alone."""
+    unwrap(np.frombuffer(data, np.uint8), "fuzz", limit=LIMIT)
+
+
+def text(data: bytes, folder: Path) -> None:
+    """A System.map."""
+    read_system_map(data, "fuzz")
+
+
+TARGETS: dict[str, Callable[[bytes, Path], None]] = {
+    "audit": audit, "elf": elf, "btf": btf, "kallsyms": kallsyms, "boot": boot, "containers": containers, "text": text,
+}  # fmt: skip
+
+
+def corpus(named: list[str]) -> list[bytes]:
+    """The samples, some of them wrapped, and the files that were named."""
+    files = [path for path in sorted(sample_root().glob("*")) if path.suffix in (".elf", ".ko", ".image")]
+    seeds = [path.read_bytes() for path in [*files, *map(Path, named)]]
+    seeds = seeds or [b"\x7fELF\x02\x01\x01" + bytes(512)]
+    wrapped = [gzip.compress(seeds[0]), lzma.compress(seeds[-1])]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for number, seed in enumerate(seeds[:4]):
+            info = tarfile.TarInfo(f"m{number}.ko")
+            info.size = len(seed)
+            tar.addfile(info, io.BytesIO(seed))
+    lines = b"".join(b"ffffffff8000%04x T name%d\n" % (n * 4, n) for n in range(200))
+    return [*seeds, *wrapped, archive.getvalue(), lines]
+
+
+def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:
+    """Return a seed with a few things wrong."""
+    data = bytearray(rng.choice(seeds))
+    for _ in range(rng.choice((1, 1, 2, 3, 8))):
+        if not data:
+            break
+        at = rng.randrange(len(data)) if rng.random() < 0.6 else rng.randrange(min(len(data), 512))
+        kind = rng.randrange(7)
+        if kind == 0:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind in (1, 2):
+            size = rng.choice((1, 2, 4, 8))
+            data[at : at + size] = (rng.choice(INTERESTING) & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        elif kind == 3:
+            del data[rng.randrange(len(data)) :]
+        elif kind == 4:
+            length = rng.randrange(1, 256)
+            data[at:at] = data[at : at + length]
+        elif kind == 5:
+            del data[at : at + rng.randrange(1, 64)]
+        else:
+            other = rng.choice(seeds)
+            if other:
+                start = rng.randrange(len(other))
+                piece = other[start : start + rng.randrange(1, 512)]
+                data[at : at + len(piece)] = piece
+    return bytes(data)
+
+
+def main() -> int:
+    """Run until the time is over or something breaks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--target", choices=sorted(TARGETS), default=None)
+    parser.add_argument("files", nargs="*")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else time.time_ns() & 0xFFFFFFFF
+    rng = random.Random(seed)
+    targets = [options.target] if options.target else [*TARGETS, "audit", "audit", "audit"]
+    seeds = corpus(options.files)
+    np.seterr(over="ignore")
+    folder = Path(tempfile.mkdtemp(prefix="genpatch-fuzz-"))
+    deadline = time.monotonic() + options.seconds
+    counts = dict.fromkeys(TARGETS, 0)
+    refused = 0
+    worst = 0.0
+    while time.monotonic() < deadline:
+        target, data = rng.choice(targets), mutate(rng, seeds)
+        started = time.monotonic()
+        problem = ""
+        try:
+            TARGETS[target](data, folder)
+        except GenpatchError as error:
+            refused += 1
+            if "\n" in str(error):
+                problem = f"an error of several lines: {error}"
+        except BaseException:
+            problem = traceback.format_exc()
+        took = time.monotonic() - started
+        worst = max(worst, took)
+        counts[target] += 1
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        if took > SLOWEST:
+            problem = problem or f"it took {took:.1f} s"
+        if memory > MOST_MEMORY:
+            problem = problem or f"it took {memory >> 20} MB"
+        if problem:
+            (folder / "failing").write_bytes(data)
+            print(f"seed {seed}, target {target}, input kept in {folder}/failing\n{problem}", flush=True)
+            return 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    total = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    print(
+        f"seed {seed}: {sum(counts.values()):,} inputs ({total}), {refused:,} refused, slowest {worst:.2f} s, {peak} MB"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
