@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The boot Image and its EFI zboot wrapper: headers, and what can be found in the bytes without symbols."""
+"""The boot Image: its header, and what can be found in its bytes without symbols."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..errors import ImageError
-from ..units import FileOffset, Span, U8Array
+from ..units import FileOffset, U8Array
 
 HEADER_SIZE = 64
 """sizeof(struct riscv_image_header) [bytes]."""
@@ -30,9 +30,6 @@ _PE_OFFSET_AT = 0x3C
 _PE_SIGNATURE = b"PE\0\0"
 _PE_MACHINE_RISCV64 = 0x5064
 _FLAG_BIG_ENDIAN = 1
-
-_ZBOOT_MAGIC = b"zimg"
-_ZBOOT_CODEC = Span(24, 0x38)
 
 _NT_GNU_BUILD_ID = 3
 _NOTE_ALIGNMENT = 4
@@ -69,11 +66,6 @@ def _bytes_at(data: U8Array, at: int, size: int) -> bytes:
 def is_boot_image(data: U8Array) -> bool:
     """Tell whether the bytes carry a riscv Image magic, the deprecated or the present one."""
     return _bytes_at(data, _MAGIC_AT, len(_MAGIC)) == _MAGIC or _bytes_at(data, _MAGIC2_AT, len(_MAGIC2)) == _MAGIC2
-
-
-def is_zboot(data: U8Array) -> bool:
-    """Tell whether the bytes are an EFI zboot image, of any machine."""
-    return _bytes_at(data, 0, 2) == b"MZ" and _bytes_at(data, 4, len(_ZBOOT_MAGIC)) == _ZBOOT_MAGIC
 
 
 def _check_pe(data: U8Array, where: str) -> None:
@@ -163,33 +155,6 @@ class BootImage:
             version=version,
             has_efi=has_efi,
         )
-
-
-def zboot_payload(data: U8Array, where: str) -> tuple[str, Span]:
-    """Find the compressed Image inside an EFI zboot image.
-
-    Returns:
-        The codec's name as the header spells it (``"gzip"``, ``"zstd"``), and where the compressed stream
-        stands [file offsets]; the 4-byte size that may follow the stream is outside.
-    Raises:
-        ImageError: no zboot header, truncated, another machine, or a payload outside the file.
-    Source:
-        linux drivers/firmware/efi/libstub/zboot-header.S.
-    """
-    if not is_zboot(data) or len(data) < HEADER_SIZE:
-        got = repr(_bytes_at(data, 0, 8))[1:]
-        raise ImageError(where, "zboot header", expected="MZ, zimg at 4, 64 bytes", got=got)
-    _check_pe(data, where)
-    start, size = struct.unpack_from("<II", _bytes_at(data, 8, 8))
-    payload = Span(start, start + size)
-    if start < HEADER_SIZE or not size or payload.end > len(data):
-        expected = f"a span behind the header and within {len(data):#x} bytes"
-        raise ImageError(where, "zboot payload", expected=expected, got=str(payload))
-    raw = _bytes_at(data, _ZBOOT_CODEC.start, _ZBOOT_CODEC.size)
-    codec = raw.partition(b"\0")[0]
-    if b"\0" not in raw or not codec.isalnum():
-        raise ImageError(where, "zboot codec", expected="a NUL-terminated name", got=repr(raw)[1:])
-    return codec.decode("ascii"), payload
 
 
 def find_build_id(notes: bytes) -> str | None:

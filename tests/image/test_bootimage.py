@@ -21,11 +21,9 @@ from genpatch.image.bootimage import (
     find_ikconfig,
     find_release,
     is_boot_image,
-    is_zboot,
     iter_find,
-    zboot_payload,
 )
-from genpatch.units import Span, U8Array
+from genpatch.units import U8Array
 
 DEBIAN_7_2 = bytes.fromhex(
     "4d5a6f10e00f01000000200000000000"
@@ -51,14 +49,6 @@ def patched(data: bytes, *edits: tuple[int, bytes]) -> bytes:
     for at, value in edits:
         out[at : at + len(value)] = value
     return bytes(out)
-
-
-def zboot(
-    *, codec: bytes = b"zstd", start: int = 0x60, payload: bytes = b"payload!", machine: int = 0x5064
-) -> bytes:
-    head = b"MZ\0\0zimg" + struct.pack("<IIII", start, len(payload), 0, 0) + codec.ljust(0x20, b"\0")
-    head += b"\xcd\x23\x82\x81" + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<H", machine)
-    return head.ljust(start, b"\0") + payload + struct.pack("<I", 4096)
 
 
 class TestHeader:
@@ -110,54 +100,12 @@ class TestHeader:
             BootImage.parse(array(DEBIAN_7_2[:size]), "boot")
 
 
-class TestZboot:
-    def test_payload(self) -> None:
-        data = array(zboot())
-        assert is_zboot(data)
-        assert zboot_payload(data, "vmlinuz") == ("zstd", Span(0x60, 0x68))
-        assert not is_boot_image(data)
-        assert not is_zboot(array(DEBIAN_7_2))
-
-    @pytest.mark.parametrize(
-        ("data", "message"),
-        [
-            (DEBIAN_7_2, "zboot header: expected MZ, zimg at 4, 64 bytes, got 'MZo"),
-            (zboot(codec=b""), "zboot codec: expected a NUL-terminated name"),
-            (zboot(codec=b"x" * 32), "zboot codec: expected a NUL-terminated name"),
-            (zboot(codec=b"../x"), "zboot codec: expected a NUL-terminated name"),
-            (zboot(payload=b""), r"zboot payload: expected a span behind .*got \[0x60, 0x60\)"),
-            (zboot(machine=0xAA64), r"offset 0x44: expected PE machine 0x5064 \(64-bit RISC-V\), got 0xaa64"),
-            (patched(zboot(), (8, b"\x3f")), r"zboot payload: .*got \[0x3f, 0x47\)"),
-            (
-                patched(zboot(), (12, b"\xff" * 4)),
-                r"zboot payload: .*within 0x6c bytes, got \[0x60, 0x10000005f\)",
-            ),
-        ],
-    )
-    def test_refused(self, data: bytes, message: str) -> None:
-        with pytest.raises(ImageError, match=f"^vmlinuz: {message}"):
-            zboot_payload(array(data), "vmlinuz")
-
-    @pytest.mark.parametrize("size", range(0x68))
-    def test_truncated(self, size: int) -> None:
-        with pytest.raises(ImageError):
-            zboot_payload(array(zboot()[:size]), "vmlinuz")
-
     @settings(max_examples=300, deadline=None)
-    @given(
-        data=st.sampled_from([DEBIAN_7_2, zboot()]),
-        edits=st.lists(st.tuples(st.integers(0, 79), st.binary(max_size=4)), max_size=4),
-        size=st.integers(0, 120),
-    )
-    def test_mutated(self, data: bytes, edits: list[tuple[int, bytes]], size: int) -> None:
-        mutated = array(patched(data, *edits)[:size])
+    @given(edits=st.lists(st.tuples(st.integers(0, 79), st.binary(max_size=4)), max_size=4), size=st.integers(0, 120))
+    def test_mutated(self, edits: list[tuple[int, bytes]], size: int) -> None:
+        mutated = array(patched(DEBIAN_7_2, *edits)[:size])
         try:
             BootImage.parse(mutated, "x")
-        except ImageError as error:
-            assert str(error).startswith("x: ")  # noqa: PT017
-        try:
-            _, payload = zboot_payload(mutated, "x")
-            assert 0x40 <= payload.start < payload.end <= len(mutated)
         except ImageError as error:
             assert str(error).startswith("x: ")  # noqa: PT017
 
