@@ -115,6 +115,7 @@ AUDIT_JSON_SCHEMA: Schema = {
         tool=_record(name=TEXT, version=TEXT),
         summary=_ref("summary"),
         images=_list(_ref("image")),
+        trouble=_list(TEXT),
         seconds={"type": "number", "minimum": 0},
         **_image(_list(_ref("finding"))),
     ),
