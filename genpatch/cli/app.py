@@ -50,6 +50,8 @@ def _options(
 
 def main() -> None:
     """Run the program; what goes wrong is one line on stderr and exit status 2."""
+    # numpy's linear algebra would start a thread a processor, which takes longer than the audit's own imports
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except GenpatchError as error:
