@@ -323,12 +323,12 @@ def _checked_header(data: U8Array, path: str) -> Any:
     ident = data[:16].tobytes()
     if ident[:4] != b"\x7fELF":
         raise ImageError(path, "offset 0", expected="an ELF magic", got=ident[:4].hex(" ") or "nothing")
+    if len(ident) > 4 and ident[4] != 2:
+        raise ImageError(path, "EI_CLASS", expected="2 (64-bit)", got=_named(ident[4], {1: "32-bit"}))
+    if len(ident) > 5 and ident[5] != 1:
+        raise ImageError(path, "EI_DATA", expected="1 (little-endian)", got=_named(ident[5], {2: "big-endian"}))
     if len(data) < _HEADER_SIZE:
         raise ImageError(path, "ELF header", expected=f"{_HEADER_SIZE} bytes", got=f"{len(data)}")
-    if ident[4] != 2:
-        raise ImageError(path, "EI_CLASS", expected="2 (64-bit)", got=_named(ident[4], {1: "32-bit"}))
-    if ident[5] != 1:
-        raise ImageError(path, "EI_DATA", expected="1 (little-endian)", got=_named(ident[5], {2: "big-endian"}))
     header = data[:_HEADER_SIZE].copy().view(_HEADER)[0]
     machine = int(header["machine"])
     if machine != EM_RISCV:

@@ -88,7 +88,7 @@ def audit_paths(paths: Sequence[str], options: AuditOptions) -> AuditDocument:
         InputError: a named path cannot be read, or nothing in it is a kernel or module.
     """
     started = time.monotonic()
-    plan = _plan(paths)
+    plan = _plan(paths, options)
     worker = _Worker(options, _config_for(plan, options))
     kernels = worker.read_kernels(plan)
     with worker.modules(plan) as modules:  # their processes start while the kernels are judged
@@ -101,7 +101,8 @@ def audit_paths(paths: Sequence[str], options: AuditOptions) -> AuditDocument:
     return build_document(records, title=title, seconds=time.monotonic() - started, notes=plan.notes, trouble=trouble)
 
 
-def _plan(paths: Iterable[str]) -> _Plan:
+def _plan(paths: Iterable[str], options: AuditOptions) -> _Plan:
+    """List everything that the paths hold, members of archives included, by role."""
     plan = _Plan()
     seen: set[str] = set()
     for path in paths:
@@ -115,6 +116,10 @@ def _plan(paths: Iterable[str]) -> _Plan:
                 plan.notes.append(f"{ref.path}: left out, the same kernel as {ref.duplicate_of}")
             else:
                 _sort_in(plan, ref)
+    for archive in plan.archives:
+        options.progress(0, None, archive.path)
+        for member in iter_members(archive, limit=options.limit):
+            _sort_in(plan, member)
     return plan
 
 
@@ -155,10 +160,7 @@ class _Worker:
         self.total = 0
 
     def read_kernels(self, plan: _Plan) -> list[Facts]:
-        """Read kernels, objects and whatever was named without being known; archives are listed first."""
-        for archive in plan.archives:
-            for member in iter_members(archive, limit=self.options.limit):
-                _sort_in(plan, member)
+        """Read kernels, objects and whatever was named without being known."""
         wanted = (*plan.kernels, *plan.objects, *plan.unknown)
         self.total = len(wanted) + len(plan.modules)
         images = self._read_all(wanted)

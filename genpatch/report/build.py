@@ -268,7 +268,7 @@ def _total(images: Sequence[ImageRecord], title: str) -> ImageRecord:
         input=InputRecord(
             path=title,
             kind=f"{len(images)} images",
-            kernel_release=_common([image.input.kernel_release for image in images]),
+            kernel_release=_common([image.input.kernel_release for image in images if image.input.kernel_release]),
             build_id=None,
             symbols=_common([image.input.symbols.split(" ")[0] for image in images]) or "mixed",
             types=_common([image.input.types for image in images]) or "mixed",
