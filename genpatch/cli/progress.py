@@ -24,6 +24,8 @@ def progress_bar() -> Iterator[Callable[[int, int | None, str], None]]:
 
         def advance(done: int, total: int | None, name: str) -> None:
             label = printable(PurePath(name).name)[:32]
-            bar.update(task, completed=done, total=total, description=f"{label:<32}", visible=total is None or total > _SHORT)
+            bar.update(
+                task, completed=done, total=total, description=f"{label:<32}", visible=total is None or total > _SHORT
+            )
 
         yield advance

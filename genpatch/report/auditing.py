@@ -163,11 +163,11 @@ class _Worker:
         """Read kernels, objects and whatever was named without being known."""
         wanted = (*plan.kernels, *plan.objects, *plan.unknown)
         self.total = len(wanted) + len(plan.modules)
-        images = self._read_all(wanted)
-        objects = tuple(image for image in (*images, *self._read_all(plan.companions))
-                        if image.kind is ImageKind.OBJECT)  # fmt: skip
+        images = _once(self._read_all(wanted), {ref.path for ref in wanted if ref.member is not None}, plan.notes)
+        self.total -= len(wanted) - len(images) - len(self.trouble)
+        objects = [image for image in (*images, *self._read_all(plan.companions)) if image.kind is ImageKind.OBJECT]
         found = [
-            Facts(image=image, companions=objects if image.kind.is_kernel else ())
+            Facts(image=image, companions=_beside(image, objects))
             for image in sorted(images, key=lambda image: not image.kind.is_kernel)
         ]
         if self.options.kernel is not None:
@@ -252,6 +252,30 @@ class _Worker:
             return _Outcome(trouble=str(error))
         results = run_rules(self.options.rules, facts)
         return _Outcome(record=image_record(facts, results, keep_sites=self.options.keep_sites))
+
+
+def _once(images: list[KernelImage], found: set[str], notes: list[str]) -> list[KernelImage]:
+    """Leave out copies (same build id) of a kernel that were found in a directory or archive, with a note.
+
+    Of an ELF file and a boot image the ELF file stays: it has more symbols.
+    """
+    kept: dict[str, KernelImage] = {}
+    for image in sorted(images, key=lambda image: image.kind is ImageKind.BOOT):
+        same = kept.get(image.build_id or "")
+        if same is not None and image.path in found and image.kind.is_kernel:
+            notes.append(f"{image.path}: left out, the same kernel as {same.path}")
+        elif image.build_id and image.kind.is_kernel:
+            kept[image.build_id] = image
+    left = {note.partition(": left out")[0] for note in notes}
+    return [image for image in images if image.path not in left]
+
+
+def _beside(kernel: KernelImage, objects: list[KernelImage]) -> tuple[KernelImage, ...]:
+    """Return the objects that lie where a kernel lies, which are those it was linked from."""
+    if not kernel.kind.is_kernel:
+        return ()
+    folder = Path(kernel.path).parent
+    return tuple(image for image in objects if Path(image.path).parent == folder)
 
 
 _inherited: _Worker | None = None
