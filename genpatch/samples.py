@@ -19,8 +19,8 @@ def sample_root() -> Path:
 
 def _images() -> dict[str, Path]:
     root = sample_root()
-    found = sorted(path for path in root.glob("*") if path.suffix in _IMAGES) if root.is_dir() else []
-    return {path.stem: path for path in found}
+    found = {path.stem: path for path in root.glob("*") if path.suffix in _IMAGES} if root.is_dir() else {}
+    return dict(sorted(found.items()))
 
 
 def sample_names() -> list[str]:

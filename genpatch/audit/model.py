@@ -126,6 +126,11 @@ def where(mask: BoolArray) -> I64Array:
     return np.flatnonzero(mask).astype(np.int64)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return ``1 site`` or ``1,020 sites``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return ``1 site`` or ``1,020 sites``; `many` is the plural where it is not noun + s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {many or noun + 's'}"
+
+
+def agree(count: int, one: str, many: str) -> str:
+    """Return the form of a verb that goes with a count: ``agree(1, "has", "have")``."""
+    return one if count == 1 else many

@@ -28,7 +28,7 @@ ENTRY_SIZE = 8
 
 
 def linked_span(path: str, symbols: SymbolTable) -> Span | None:
-    """Return the span of ``__start_mcount_loc .. __stop_mcount_loc``, None where it is absent or empty.
+    """Return the span of ``__start_mcount_loc .. __stop_mcount_loc``, None where it is absent.
 
     Raises:
         ImageError: the two symbols are reversed or not a whole number of entries apart.

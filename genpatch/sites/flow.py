@@ -136,6 +136,39 @@ class Routine:
         """Yield conditional branches."""
         return (event for event in self.events if isinstance(event, Branch))
 
+    def reaches(self, wanted: int, *, zero: Value) -> bool:
+        """Tell whether some path leads to the instruction at `wanted` when the value `zero` is zero.
+
+        Branches that compare that value with zero go one way; all others may go both.
+        """
+        at = dict(self.insns)
+        tests = {branch.pc: branch for branch in self.branches()}
+        pending, seen = [self.start], set[int]()
+        while pending:
+            pc = pending.pop()
+            if pc == wanted:
+                return True
+            if pc in seen or pc not in at:
+                continue
+            seen.add(pc)
+            pending += _following(pc, at[pc], tests.get(pc), zero)
+        return False
+
+
+def _following(pc: int, insn: Insn, test: Branch | None, zero: Value) -> list[int]:
+    """Return where an instruction may go next, given that a value is zero."""
+    after, target = pc + insn.size, insn.target(pc)
+    if test is not None:
+        is_known = zero in (test.left, test.right) and Value(None, 0) in (test.left, test.right)
+        if is_known and test.name in ("beq", "bne"):
+            return [test.target if test.name == "beq" else after]
+        return [after, test.target]
+    if insn.name == "jal" and insn.rd == ZERO and target is not None:
+        return [target]
+    if insn.name == "jalr" and insn.rd == ZERO:
+        return []
+    return [after]
+
 
 @dataclass(slots=True)
 class _State:

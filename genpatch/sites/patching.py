@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..image.model import KernelImage
+from ..image.symbols import LOCAL
 from ..schemes import Link
 from ..units import Span
 from .flow import (
@@ -42,6 +43,7 @@ PATCH_PRIMITIVES = (
 """Routines that write text: address in a0, length in bytes (patch_text before v6.10: in instructions) in a2."""
 
 _MAX_ROUTINE = 0x2000
+_AUIPC_SIZE = 4
 _MAX_DEPTH = 2
 _REC_ARGUMENT = {"ftrace_make_call": 0, "ftrace_modify_call": 0, "ftrace_make_nop": 1, "ftrace_init_nop": 1}
 
@@ -205,7 +207,8 @@ class PatchingCode:
         index = self.image.symbols.at_or_before(np.array([target], np.uint64))[0]
         if index < 0 or int(self.image.symbols.address[index]) != target:
             return False
-        return "ftrace" in self.image.symbols.name(int(index))
+        is_static = int(self.image.symbols.binding[index]) == LOCAL
+        return is_static or "ftrace" in self.image.symbols.name(int(index))
 
     @cached_property
     def call_stores(self) -> tuple[TextStore, ...]:
@@ -223,7 +226,7 @@ class PatchingCode:
         """The write of the ops pointer, None where no routine makes one."""
         for name in ("ftrace_make_call", "ftrace_make_nop", "ftrace_init_nop"):
             for store in self.stores(name):
-                if store.at < 0 and store.width == 8:
+                if store.at + 8 <= -_AUIPC_SIZE and store.width == 8:
                     return store
         return None
 
@@ -244,15 +247,10 @@ class PatchingCode:
         routine, sort = self.routine("ftrace_process_locs"), self.image.address_of("sort")
         if routine is None or sort is None:
             return None
-        call = next((call for call in routine.calls() if call.target == sort), None)
-        if call is None:
+        calls = [call for call in routine.calls() if call.target == sort]
+        if not calls:
             return None if not routine.complete else False
-        module = entry_value(A0)
-        tests_module = any(
-            branch.pc < call.pc < branch.target and module in (branch.left, branch.right)
-            for branch in routine.branches()
-        )
-        return not tests_module
+        return any(routine.reaches(call.pc, zero=entry_value(A0)) for call in calls)
 
     @cached_property
     def direct_guard(self) -> int | None:

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from ...sites.model import Nops
 from ..cases import Fn, clean, fires, kernel, words
 from ..facts import Facts
-from ..model import Finding, Severity, plural, where
+from ..model import Finding, Severity, agree, plural, where
 from ..registry import rule
 
 _KINDS = (
-    (Nops.FOREIGN, Severity.ERROR, "hold instructions where the sled should be: they would be overwritten"),
-    (Nops.UNREADABLE, Severity.ERROR, "have no bytes in the image where the sled should be"),
+    (Nops.FOREIGN, Severity.ERROR, "holds", "hold", "instructions where the sled should be: they would be overwritten"),
+    (Nops.UNREADABLE, Severity.ERROR, "has", "have", "no bytes in the image where the sled should be"),
     (
         Nops.PATCHED,
         Severity.WARNING,
-        "already hold a call: this image was taken from a running kernel or patched",
+        "already holds",
+        "already hold",
+        "a call: this image was taken from a running kernel or patched",
     ),
-    (Nops.MIXED, Severity.WARNING, "are spelt with nops of two sizes: the 4-byte boundary may fall into one"),
+    (Nops.MIXED, Severity.WARNING, "is", "are", "spelt with nops of two sizes: the 4-byte boundary may fall into one"),
 )
 
 
@@ -30,10 +32,10 @@ _KINDS = (
     source="RISC-V unprivileged ISA: NOP is addi x0,x0,0 (0x00000013), C.NOP is 0x0001",
     cases=(
         clean(lambda: kernel(Fn(name="one"), Fn(name="two"))),
-        fires(lambda: kernel(Fn(name="one"), Fn(name="bad", head=words(0xFF010113))), "hold instructions"),
+        fires(lambda: kernel(Fn(name="one"), Fn(name="bad", head=words(0xFF010113))), "holds? instructions"),
         fires(
             lambda: kernel(Fn(name="one"), Fn(name="on", head=words(0x00000297, 0x000282E7))),
-            "already hold a call",
+            "already holds? a call",
         ),
         fires(
             lambda: kernel(Fn(name="a"), Fn(name="b"), Fn(name="mix", head=b"\x01\x00\x01\x00\x13\x00\x00\x00")),
@@ -59,7 +61,9 @@ def foreign_sled(facts: Facts) -> Iterator[Finding]:
     arch/riscv/kernel/ftrace.c (ftrace_init_nop); scripts/sorttable.c.
     """
     sites = facts.need_sites()
-    for kind, level, text in _KINDS:
-        hit = where(sites.spelling == kind)
+    for kind, level, one, many, text in _KINDS:
+        hit = where((sites.spelling == kind) & facts.executable[sites.region])
         if len(hit):
-            yield facts.about_sites(hit, f"{plural(len(hit), 'site')} {text}", kind.text, level=level)
+            yield facts.about_sites(
+                hit, f"{plural(len(hit), 'site')} {agree(len(hit), one, many)} {text}", kind.text, level=level
+            )

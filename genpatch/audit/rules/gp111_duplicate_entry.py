@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cases import SITES_AT, Fn, clean, fires, kernel
 from ..facts import Facts
-from ..model import Finding, Severity
+from ..model import Finding, Severity, agree, plural
 from ..registry import rule
 
 
@@ -48,6 +48,7 @@ def duplicate_entry(facts: Facts) -> Iterator[Finding]:
     if repeated:
         hit = np.sort(first[count > 1])
         yield facts.about_sites(
-            hit, f"{repeated:,} {'entry stands' if repeated == 1 else 'entries stand'} in the table more than once",
+            hit, f"{plural(repeated, 'entry', 'entries')} {agree(repeated, 'stands', 'stand')} "
+            "in the table more than once",
             "duplicate",
         )  # fmt: skip

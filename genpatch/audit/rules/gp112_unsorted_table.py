@@ -68,12 +68,14 @@ def unsorted_table(facts: Facts) -> Iterator[Finding]:
     if sorts is None:
         raise Skip("the table is not sorted; whether the kernel sorts it at boot could not be read")
     if not sorts:
-        first = int(table.entries[int(inversions[0]) + 1])
+        at = int(inversions[0]) + 1
+        site = int(np.count_nonzero(table.entries[:at]))
+        entry = int(table.entries[at])
         yield Finding(
             message=f"the table is not in ascending order ({plural(len(inversions), 'inversion')}) and the kernel "
             "does not sort it",
             kind="unsorted",
-            address=first,
-            symbol=facts.symbol_at(first),
+            address=entry,
+            symbol=facts.site_name(site) if entry else "",
             count=len(inversions),
         )

@@ -42,7 +42,7 @@ def entry_outside_text(facts: Facts) -> Iterator[Finding]:
     sites = facts.need_sites()
     hit = where(sites.region < 0)
     if len(hit):
-        yield facts.about_sites(hit, f"{plural(len(hit), 'entry').replace('entrys', 'entries')} outside the image",
+        yield facts.about_sites(hit, f"{plural(len(hit), 'entry', 'entries')} outside the image",
                                 "outside")  # fmt: skip
     hit = where((sites.region >= 0) & ~facts.executable[sites.region])
     if len(hit):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..cases import Fn, clean, fires, kernel
 from ..facts import Facts
-from ..model import Finding, Severity, Skip, plural, where
+from ..model import Finding, Severity, Skip, agree, plural, where
 from ..registry import rule
 
 
@@ -44,14 +44,15 @@ def entry_without_symbol(facts: Facts) -> Iterator[Finding]:
     sites = facts.need_sites()
     if not len(facts.image.symbols.functions):
         raise Skip("there are no function symbols")
-    hit = where(~sites.named & sites.in_text)
+    hit = where(~sites.named & facts.executable[sites.region])
     if not len(hit):
         return
     table = facts.image.table
     pruned = table is not None and table.in_place_zero > 0
     yield facts.about_sites(
         hit,
-        f"{plural(len(hit), 'site')} of {len(sites):,} have no function symbol (overridden weak functions)"
+        f"{plural(len(hit), 'site')} of {len(sites):,} {agree(len(hit), 'has', 'have')} no function symbol "
+        "(overridden weak functions)"
         + (": the table's words are zero in the file, so the build pruned nothing" if pruned else ""),
         "weak",
         level=Severity.WARNING if pruned else Severity.NOTE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..cases import Fn, clean, fires, kernel
 from ..facts import Facts
-from ..model import Finding, Severity, Skip, plural
+from ..model import Finding, Severity, Skip, agree, plural
 from ..registry import rule
 
 
@@ -46,16 +46,18 @@ def lost_relocation(facts: Facts) -> Iterator[Finding]:
         raise Skip("the image has no table")
     if table.missing:
         yield Finding(
-            message=f"{plural(table.missing, 'slot')} of the table have no relocation and stay zero",
+            message=f"{plural(table.missing, 'slot')} of the table {agree(table.missing, 'has', 'have')} no relocation",
             kind="missing", count=table.missing,
         )  # fmt: skip
     if table.outside:
         yield Finding(
-            message=f"{plural(table.outside, 'relocation')} point behind the end of the table",
+            message=f"{plural(table.outside, 'relocation')} {agree(table.outside, 'points', 'point')} "
+            "behind the end of the table",
             kind="outside", count=table.outside,
         )  # fmt: skip
     if table.link_mismatch:
         yield Finding(
-            message=f"{table.link_mismatch:,} entries are not in the section that SHF_LINK_ORDER ties their table to",
+            message=f"{plural(table.link_mismatch, 'entry', 'entries')} {agree(table.link_mismatch, 'is', 'are')} "
+            "not in the section that SHF_LINK_ORDER ties their table to",
             kind="link-order", count=table.link_mismatch, level=Severity.WARNING,
         )  # fmt: skip

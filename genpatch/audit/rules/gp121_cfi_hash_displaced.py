@@ -10,7 +10,7 @@ import numpy as np
 from ...units import I64Array
 from ..cases import DATA, SITES_AT, TEXT, Fn, clean, fires, kernel, words
 from ..facts import Facts, join_names
-from ..model import Finding, Severity, Skip, plural
+from ..model import Finding, Severity, Skip, agree, plural
 from ..registry import rule
 
 _CHECK_AT = TEXT + 0x900
@@ -81,7 +81,8 @@ def cfi_hash_displaced(facts: Facts) -> Iterator[Finding]:
         names = join_names(facts.symbol_at(address) for address in functions)
         yield Finding(
             message=f"indirect calls ({calls:,} checks) look for the hash at func{expected:+d}, but "
-            f"{plural(len(functions), 'function')} carry it at func{actual:+d}: {names}",
+            f"{plural(len(functions), 'function')} {agree(len(functions), 'carries', 'carry')} it at "
+            f"func{actual:+d}: {names}",
             kind="displaced",
             address=functions[0],
             symbol=facts.symbol_at(functions[0]),

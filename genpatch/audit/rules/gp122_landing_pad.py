@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cases import Fn, clean, fires, kernel, words
 from ..facts import Facts
-from ..model import Finding, Severity, plural, where
+from ..model import Finding, Severity, agree, plural, where
 from ..registry import rule
 
 _LPAD = words(0x00000017)
@@ -58,6 +58,7 @@ def landing_pad_missing(facts: Facts) -> Iterator[Finding]:
     if has_pad.mean() > 0.5 and len(hit):
         yield facts.about_sites(
             hit,
-            f"{plural(len(hit), 'site')} of {len(sites):,} have no landing pad as first instruction",
+            f"{plural(len(hit), 'site')} of {len(sites):,} {agree(len(hit), 'has', 'have')} no landing pad "
+            "as first instruction",
             "bare",
         )
