@@ -33,7 +33,8 @@ class InputError(GenpatchError):
 
     def __str__(self) -> str:
         what = f"expected {self.expected}, got {self.got}" if self.expected else self.got
-        return ": ".join(part for part in (self.path, self.place, what) if part)
+        text = ": ".join(part for part in (self.path, self.place, what) if part)
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
     def at(self, path: str) -> InputError:
         """Return the same error for the file that the user named."""

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from ..errors import InputError
 from .model import ConfigFacts
 
+_VERSION = re.compile(rb"^# Linux/\S+ (\d+\.\d+[.\w+-]*) Kernel Configuration", re.MULTILINE)
 _OPTION = re.compile(rb"^(CONFIG_[A-Za-z0-9_]+)=(.*)$", re.MULTILINE)
 
 
@@ -24,7 +25,8 @@ def parse_config(text: bytes, source: str) -> ConfigFacts:
     options = {name.decode("ascii"): value.decode("utf-8", "replace").strip() for name, value in _OPTION.findall(text)}
     if not options:
         raise InputError(source, expected="lines such as CONFIG_RISCV=y", got="none")
-    return ConfigFacts(source=source, options=options)
+    version = _VERSION.search(text[:4096])
+    return ConfigFacts(source=source, options=options, version=version[1].decode("ascii") if version else None)
 
 
 def config_label(path: str) -> str:

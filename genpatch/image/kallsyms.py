@@ -421,10 +421,11 @@ def _base_relative(data: U8Array, offsets_at: int, base_at: int, count: int, lay
     image_base = None
     if lowest == 0:
         image_base, lowest = _relocated_word(data, base_at) or (None, 0)
-    if lowest == 0 or lowest % _PAGE_SIZE or lowest > (1 << 64) - _REACH:
+    if lowest == 0 or lowest % _PAGE_SIZE:
         return None
     address = _from_base(offsets.astype(np.int32), lowest)
-    return None if address is None else _Placed(layout=layout, absolute=address, base=image_base)
+    wraps = address is not None and bool(address[-1] < address[0])  # past the end of the address space
+    return None if address is None or wraps else _Placed(layout=layout, absolute=address, base=image_base)
 
 
 def _relocated_word(data: U8Array, at: int) -> tuple[int, int] | None:

@@ -64,10 +64,16 @@ class ConfigFacts:
     Args:
         source: ``"IKCONFIG"``, a file's name, or ``"none"``.
         options: name with CONFIG_ to its value.
+        version: kernel version that the file says it is for (``"7.2.13"``), or None.
     """
 
     source: str = "none"
     options: dict[str, str] = field(default_factory=dict)
+    version: str | None = None
+
+    def suits(self, release: str | None) -> bool:
+        """Tell whether the configuration may be that of a kernel release; unknown versions suit all."""
+        return self.version is None or release is None or release.startswith(self.version)
 
     @property
     def known(self) -> bool:

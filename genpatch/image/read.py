@@ -229,6 +229,7 @@ def _read_boot(content: Content, options: ReadOptions) -> KernelImage:
         symbols, base = recovered.symbols, recovered.base
         notes.append(f"symbols recovered from kallsyms ({recovered.layout}), base {as_hex(base)}")
     memory = _boot_memory(content.data, base, symbols)
+    trouble = _boot_trouble(content.path, content.data, base, symbols, given=options.system_map is not None)
     image = KernelImage(
         path=content.path,
         kind=ImageKind.BOOT,
@@ -238,6 +239,7 @@ def _read_boot(content: Content, options: ReadOptions) -> KernelImage:
         table=_boot_table(content.path, memory, symbols, notes),
         other_patches=tables.linked_other_patches(memory, symbols),
         notes=tuple(notes),
+        trouble=trouble,
     )
     span = image.span_of("__start_BTF", "__stop_BTF")
     types = memory_slice(content.data, base, span) if span is not None else None
@@ -245,6 +247,25 @@ def _read_boot(content: Content, options: ReadOptions) -> KernelImage:
     if span is not None:
         image = replace(image, build_id=find_build_id(memory_slice(content.data, base, span)[: 1 << 16].tobytes()))
     return _with_kernel_facts(image, types, options)
+
+
+def _boot_trouble(path: str, data: U8Array, base: int, symbols: SymbolTable, *, given: bool) -> tuple[str, ...]:
+    """Say that a boot image ends before its data does.
+
+    Raises:
+        ImageError: the user's System.map is not that of this image: no banner stands where it says.
+    """
+    banner = symbols.find("linux_banner")
+    if given and banner is not None:
+        found = data[max(banner - base, 0) :][:14].tobytes()
+        if found != b"Linux version ":
+            raise ImageError(
+                path, "System.map", expected="the banner at linux_banner", got="other bytes: another kernel's?"
+            )
+    end = symbols.find("_edata")
+    if end is not None and end - base > len(data):
+        return (f"the image is truncated: it has {len(data):,} bytes, its data ends at {end - base:,}",)
+    return ()
 
 
 def memory_slice(data: U8Array, base: int, span: Span) -> U8Array:
@@ -324,7 +345,9 @@ def _with_types(image: KernelImage, raw: U8Array) -> KernelImage:
 
 
 def _ikconfig_bytes(image: KernelImage) -> U8Array | None:
-    """Return bytes that hold the embedded configuration, if there is one."""
+    """Return bytes that hold the embedded configuration, if there is one; a boot image may not name its place."""
+    if image.kind is ImageKind.BOOT:
+        return image.memory.buffer
     at = image.address_of("kernel_config_data")
     if at is not None and (region := image.memory.region_at(at)) is not None:
         return region.data[max(at - 64 - region.span.start, 0) :][: 1 << 22]
@@ -333,6 +356,9 @@ def _ikconfig_bytes(image: KernelImage) -> U8Array | None:
 
 def _with_config(image: KernelImage, options: ReadOptions, embedded: U8Array | None) -> KernelImage:
     if options.config is not None:
+        if not options.config.suits(image.release):
+            text = f"{options.config.source} is for {options.config.version}, the image is {image.release}"
+            image = replace(image, trouble=(*image.trouble, f"configuration: {text}"))
         return replace(image, config=options.config)
     if embedded is None:
         return image

@@ -28,6 +28,7 @@ Progress = Callable[[int, int | None, str], None]
 """Called with (images done, images in all or None, what is at hand)."""
 
 _CHUNK = 8
+_MAX_CONFIG = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def audit_paths(paths: Sequence[str], options: AuditOptions) -> AuditDocument:
     """
     started = time.monotonic()
     plan = _plan(paths, options)
-    worker = _Worker(options, _config_for(plan, options))
+    worker = _Worker(options, _configs(plan))
     kernels = worker.read_kernels(plan)
     with worker.modules(plan) as modules:  # their processes start while the kernels are judged
         outcomes = [*worker.judge_kernels(kernels), *modules]
@@ -112,8 +113,6 @@ def _plan(paths: Iterable[str], options: AuditOptions) -> _Plan:
             seen.add(ref.path)
             if ref.duplicate_of is not None and ref.role is Role.OBJECT:
                 plan.companions.append(ref)
-            elif ref.duplicate_of is not None:
-                plan.notes.append(f"{ref.path}: left out, the same kernel as {ref.duplicate_of}")
             else:
                 _sort_in(plan, ref)
     for archive in plan.archives:
@@ -136,24 +135,30 @@ def _sort_in(plan: _Plan, ref: InputRef) -> None:
     place.get(ref.role, plan.unknown).append(ref)
 
 
-def _config_for(plan: _Plan, options: AuditOptions) -> ConfigFacts | None:
-    """Return the configuration to use: the user's, else the one beside the kernel if there is just one."""
-    if options.config is not None or len({_folder(ref) for ref in plan.configs}) != 1:
-        return options.config
-    content = open_ref(plan.configs[0], limit=1 << 26)
-    return parse_config(content.data.tobytes(), config_label(plan.configs[0].path))
+def _configs(plan: _Plan) -> dict[str, ConfigFacts]:
+    """Read the configurations that were found, by folder; two in one folder leave it without."""
+    found: dict[str, ConfigFacts | None] = {}
+    for ref in plan.configs:
+        folder = str(Path(ref.path).parent)
+        if folder in found and not ref.path.endswith("/.config"):
+            found[folder] = None if not _is_dot_config(found[folder]) else found[folder]
+            continue
+        content = open_ref(ref, limit=_MAX_CONFIG)
+        found[folder] = parse_config(content.data.tobytes(), config_label(ref.path))
+    return {folder: config for folder, config in found.items() if config is not None}
 
 
-def _folder(ref: InputRef) -> str:
-    return str(Path(ref.path).parent)
+def _is_dot_config(config: ConfigFacts | None) -> bool:
+    return config is not None and config.source == ".config"
 
 
 class _Worker:
     """Reads and judges one input at a time; a forked process inherits it with the kernels' facts."""
 
-    def __init__(self, options: AuditOptions, config: ConfigFacts | None) -> None:
+    def __init__(self, options: AuditOptions, configs: dict[str, ConfigFacts]) -> None:
         self.options = options
-        self.read_options = ReadOptions(config=config, system_map=options.system_map)
+        self.configs = configs
+        self.read_options = ReadOptions(config=options.config, system_map=options.system_map)
         self.kernels: list[Facts] = []
         self.trouble: list[str] = []
         self.done = 0
@@ -166,15 +171,12 @@ class _Worker:
         images = _once(self._read_all(wanted), {ref.path for ref in wanted if ref.member is not None}, plan.notes)
         self.total -= len(wanted) - len(images) - len(self.trouble)
         objects = [image for image in (*images, *self._read_all(plan.companions)) if image.kind is ImageKind.OBJECT]
-        found = [
-            Facts(image=image, companions=_beside(image, objects))
-            for image in sorted(images, key=lambda image: not image.kind.is_kernel)
-        ]
-        if self.options.kernel is not None:
-            self.kernels = [Facts(image=self._read(list_inputs(self.options.kernel)[0]))]
-        else:
-            self.kernels = [facts for facts in found if facts.image.kind.is_kernel]
-        return found
+        found = [Facts(image=image, companions=_beside(image, objects)) for image in images if image.kind.is_kernel]
+        self.kernels = (
+            found if self.options.kernel is None else [Facts(image=self._read(_kernel_ref(self.options.kernel)))]
+        )
+        rest = [image for image in images if not image.kind.is_kernel]
+        return [*found, *(Facts(image=image, kernel=self._kernel_of(image)) for image in rest)]
 
     def _read_all(self, refs: Sequence[InputRef]) -> list[KernelImage]:
         """Read images; of several inputs those that cannot be read become lines of trouble."""
@@ -233,7 +235,10 @@ class _Worker:
             return _Outcome(trouble=f"{ref.path}: internal error: {type(error).__name__}: {error}")
 
     def _kernel_of(self, image: KernelImage) -> Facts | None:
-        """Return the kernel of the module's release, or the only one there is."""
+        """Return the kernel of the module's release or an object's folder, or the only one there is."""
+        folder = Path(image.path).parent
+        if image.kind is ImageKind.OBJECT:
+            return next((kernel for kernel in self.kernels if Path(kernel.image.path).parent == folder), None)
         same = [kernel for kernel in self.kernels if kernel.image.release == image.release]
         if same:
             return same[0]
@@ -241,7 +246,14 @@ class _Worker:
 
     def _read(self, ref: InputRef) -> KernelImage:
         content = open_ref(ref, limit=self.options.limit)
-        return replace(read_image(content, self.read_options), path=ref.path)
+        image = replace(read_image(content, self.read_options), path=ref.path)
+        if image.config.known:
+            return image
+        for folder in Path(ref.path).parents:  # the nearest configuration found above the image
+            config = self.configs.get(str(folder))
+            if config is not None and config.suits(image.release):
+                return replace(image, config=config)
+        return image
 
     def _judge(self, facts: Facts, *, alone: bool) -> _Outcome:
         """Run the rules; an image that has no table is an error when it was named alone."""
@@ -254,18 +266,25 @@ class _Worker:
         return _Outcome(record=image_record(facts, results, keep_sites=self.options.keep_sites))
 
 
+def _kernel_ref(path: str) -> InputRef:
+    """Return the kernel that a path names or holds."""
+    found = [ref for ref in list_inputs(path) if ref.role in (Role.KERNEL, Role.BOOT)] or list_inputs(path)
+    return found[0]
+
+
 def _once(images: list[KernelImage], found: set[str], notes: list[str]) -> list[KernelImage]:
-    """Leave out copies (same build id) of a kernel that were found in a directory or archive, with a note.
+    """Leave out copies of a kernel (same build id and banner) that a directory or archive holds, with a note.
 
     Of an ELF file and a boot image the ELF file stays: it has more symbols.
     """
     kept: dict[str, KernelImage] = {}
     for image in sorted(images, key=lambda image: image.kind is ImageKind.BOOT):
-        same = kept.get(image.build_id or "")
-        if same is not None and image.path in found and image.kind.is_kernel:
+        if not image.kind.is_kernel or (image.build_id is None and image.banner is None):
+            continue
+        identity = f"{image.build_id} {image.banner}"
+        same = kept.setdefault(identity, image)
+        if same is not image and image.path in found:
             notes.append(f"{image.path}: left out, the same kernel as {same.path}")
-        elif image.build_id and image.kind.is_kernel:
-            kept[image.build_id] = image
     left = {note.partition(": left out")[0] for note in notes}
     return [image for image in images if image.path not in left]
 

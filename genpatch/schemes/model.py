@@ -80,7 +80,8 @@ class CallScheme:
         ip_offset: ftrace's site address minus func [bytes].
         link: link register of the call.
         disabled, enabled: the words from func on, as assembler text with the holes {hi20} and {lo12}.
-        enable: the stores that turn a disabled site into an enabled one, in order.
+        enable: the stores that turn a disabled site into an enabled one, in order; disabling writes the same places.
+        init: the stores that make a compiled sled a disabled site.
         literal: where the ops pointer lives, minus func [bytes], or None.
         literal_alignment: what the literal's address must be a multiple of [bytes].
         frozen_auipc: the auipc is written once, so every target must share its hi20.
@@ -103,6 +104,7 @@ class CallScheme:
     disabled: tuple[str, ...]
     enabled: tuple[str, ...]
     enable: tuple[Store, ...]
+    init: tuple[Store, ...]
     literal: int | None = None
     literal_alignment: int = 8
     frozen_auipc: bool = False

@@ -67,6 +67,7 @@ def _functions(image: KernelImage, entry: U64Array, candidate: I64Array) -> tupl
         usual = values[np.argmax(count)]
         candidate, distance = _prefer_usual(image, entry, candidate, distance, usual, near)
         address = entry + distance
+        near |= _at_usual(image, entry, candidate, distance, usual) & ~padded
     func = np.where(near, address, entry + usual)
     func[padded] = entry[padded] - np.uint64(LANDING_PAD_SIZE)
     return func, np.where(padded, pad_symbol, np.where(near, candidate, -1)), lead
@@ -93,6 +94,14 @@ def _prefer_usual(
     candidate, distance = candidate.copy(), distance.copy()
     candidate[odd[fits]], distance[odd[fits]] = other[fits], usual
     return candidate, distance
+
+
+def _at_usual(
+    image: KernelImage, entry: U64Array, candidate: I64Array, distance: U64Array, usual: np.uint64
+) -> BoolArray:
+    """Tell which entries stand the usual distance before a symbol, whatever the bytes between are."""
+    fits: BoolArray = (candidate >= 0) & (distance == usual)
+    return fits
 
 
 def _behind_landing_pad(image: KernelImage, entry: U64Array, near: BoolArray) -> tuple[BoolArray, I64Array]:
@@ -199,6 +208,7 @@ def _spelling_below(image: KernelImage, func: U64Array, distance: I64Array) -> U
         c_nop = ((parcels == _C_NOP) & inside).any(axis=1)
         nop = ((parcels == _NOP_LOW) & inside).any(axis=1)
         spelling[some] = c_nop * np.uint8(Nops.C_NOP) | nop * np.uint8(Nops.NOP)
+        spelling[some[_nop_run(parcels, stored)[0] < distance[some]]] = Nops.FOREIGN
     return spelling
 
 

@@ -20,7 +20,8 @@ class SchemeVerdict:
         variant: the scheme that refines it, or None.
         seen: the traits that were observed.
         evidence: what they were read from, one sentence each.
-        contradictions: why no scheme fits, for each candidate the trait that speaks against it.
+        contradictions: for each other candidate the trait that speaks against it.
+        mismatches: what speaks against the chosen scheme, one sentence each; empty where all fits.
     """
 
     scheme: CallScheme | None
@@ -28,6 +29,7 @@ class SchemeVerdict:
     seen: Traits
     evidence: tuple[str, ...]
     contradictions: tuple[str, ...]
+    mismatches: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,7 +58,10 @@ def infer_scheme(image: KernelImage, sites: Sites, code: PatchingCode) -> Scheme
         by_code = sum(name in code_traits for name in wanted.keys() & got.keys())
         by_sled = sum(wanted[name] == got[name] for name in wanted.keys() & got.keys() - code_traits)
         candidates.append((by_code, by_sled, scheme))
-    chosen = _choose(candidates, seen, linked=image.kind.is_kernel)
+    chosen = _choose(candidates, seen)
+    mismatches: tuple[str, ...] = ()
+    if chosen is None and not candidates:
+        chosen, mismatches = _nearest(seen, _adjusted(image, seen, code))
     if chosen is None:
         return SchemeVerdict(
             scheme=None, variant=None, seen=seen, evidence=evidence, contradictions=tuple(contradictions)
@@ -68,10 +73,51 @@ def infer_scheme(image: KernelImage, sites: Sites, code: PatchingCode) -> Scheme
         seen=seen,
         evidence=evidence,
         contradictions=tuple(contradictions),
+        mismatches=mismatches,
     )
 
 
-def _choose(candidates: list[tuple[int, int, CallScheme]], seen: Traits, *, linked: bool) -> CallScheme | None:
+_SAYS = {
+    "link": "ftrace_caller returns through {}",
+    "literal": "ftrace_caller loads no ops literal",
+    "direct": "ftrace_caller tests ops->direct_call",
+    "call_width": "ftrace_make_call writes {} bytes of instructions",
+    "ip_offset": "the kernel patches func{:+d}",
+    "before": "sleds have {} bytes before the symbol",
+    "after": "sleds have {} bytes from the symbol on",
+}
+
+
+def _adjusted(image: KernelImage, seen: Traits, code: PatchingCode) -> int | None:
+    """Return where the kernel patches, minus func: what ftrace_call_adjust adds, 0 where it is inlined."""
+    if code.call_adjust is not None:
+        return code.call_adjust - (seen.before or 0)
+    return 0 if image.address_of("ftrace_call_adjust") is None else None
+
+
+def _nearest(seen: Traits, ip_offset: int | None) -> tuple[CallScheme | None, tuple[str, ...]]:
+    """Pick the scheme with the fewest contradictions, if it is the only one and more speaks for it than against.
+
+    A kernel whose trampoline or patcher is broken is still recognised; what is broken is said.
+    """
+    ranked = []
+    got = {**seen.known(), **({} if ip_offset is None else {"ip_offset": ip_offset})}
+    for scheme in CATALOG.values():
+        wanted = scheme.traits.known()
+        shared = wanted.keys() & got.keys()
+        if scheme.owner == "ftrace" and shared and scheme.refines is None:
+            wrong = sorted(name for name in shared if wanted[name] != got[name])
+            ranked.append((len(wrong), len(wrong) - len(shared), scheme.name, scheme, wrong))
+    ranked.sort(key=lambda row: row[:3])
+    if not ranked or (len(ranked) > 1 and ranked[0][:2] == ranked[1][:2]):
+        return None, ()
+    count, minus_right, _, scheme, wrong = ranked[0]
+    if -minus_right - count < 2 * count:
+        return None, ()
+    return scheme, tuple(_SAYS[name].format(got[name]) for name in wrong)
+
+
+def _choose(candidates: list[tuple[int, int, CallScheme]], seen: Traits) -> CallScheme | None:
     """Pick the scheme with most support; none where there is too little or a tie between different ones."""
     ranked = sorted(candidates, key=lambda row: (row[1] == 2, row[0], row[1]) if row[0] < 2 else (True, row[0], row[1]))
     if not ranked:
@@ -99,9 +145,9 @@ def _observe(sites: Sites, code: PatchingCode) -> tuple[Traits, tuple[str, ...]]
     link = literal = direct = None
     if caller is not None and caller.link is not None:
         link = caller.link
-        literal = caller.literal + 8 if caller.literal is not None else 0
+        literal = -8 if caller.literal is not None else 0  # that there is one; where is for the rules to judge
         direct = True if caller.direct_at is not None else None
-        evidence.append(_trampoline_text(caller.link.value, literal, direct))
+        evidence.append(_trampoline_text(caller.link.value, caller.literal, direct))
     elif caller is not None and (regs := code.trampoline("ftrace_regs_caller")) is not None:
         link = regs.link
     width = code.call_width
@@ -125,8 +171,8 @@ def _observe(sites: Sites, code: PatchingCode) -> tuple[Traits, tuple[str, ...]]
     return seen, tuple(evidence)
 
 
-def _trampoline_text(link: str, literal: int, direct: bool | None) -> str:
+def _trampoline_text(link: str, literal: int | None, direct: bool | None) -> str:
     text = f"ftrace_caller returns through {link}"
-    if literal:
-        text += f" and loads the ops at func{literal:+d}"
+    if literal is not None:
+        text += f" and loads the ops at func{literal + 8:+d}"
     return text + (", tests ops->direct_call first" if direct else "")

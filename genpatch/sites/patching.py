@@ -44,6 +44,7 @@ PATCH_PRIMITIVES = (
 
 _MAX_ROUTINE = 0x2000
 _AUIPC_SIZE = 4
+_LEAST_GUARD = 16
 _MAX_DEPTH = 2
 _REC_ARGUMENT = {"ftrace_make_call": 0, "ftrace_modify_call": 0, "ftrace_make_nop": 1, "ftrace_init_nop": 1}
 
@@ -97,7 +98,8 @@ class Trampoline:
     Args:
         name, span: which and where.
         link: register it returns to the function through, None if no such jump was seen.
-        literal: distance of the ops literal from t0 [bytes], None if t0 is not loaded through.
+        literals: distances from t0 that 8-byte loads read at, in order [bytes]; where the ops pointer is.
+        passes_ops: the third argument of the callback is what the last of those loads read.
         direct_at: offset within the ops of what it loads and tests before making a frame, or None.
         ops_func_at: offset within the ops of the callback, or None.
         ip_argument: a0 at the callback minus the link register at entry [bytes], or None.
@@ -111,7 +113,8 @@ class Trampoline:
     name: str
     span: Span
     link: Link | None
-    literal: int | None
+    literals: tuple[int, ...]
+    passes_ops: bool
     direct_at: int | None
     ops_func_at: int | None
     ip_argument: int | None
@@ -120,6 +123,11 @@ class Trampoline:
     lost: frozenset[int]
     unbalanced: int | None
     complete: bool
+
+    @property
+    def literal(self) -> int | None:
+        """Distance of the ops literal from t0 [bytes], None if t0 is not loaded through."""
+        return self.literals[0] if self.literals else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +264,8 @@ class PatchingCode:
     def direct_guard(self) -> int | None:
         """The largest distance at which ftrace_make_call takes a direct target for reachable [bytes].
 
-        None where the routine is absent or compares something else (such as hi20).
+        None where the routine is absent or compares something else (such as hi20). An unsigned comparison
+        with a constant that is no address is taken for the test.
         """
         routine = self.routine("ftrace_make_call")
         caller = self.image.address_of("ftrace_caller")
@@ -265,7 +274,7 @@ class PatchingCode:
         for branch in routine.branches():
             if branch.name in ("bltu", "bgeu"):
                 for value in (branch.left, branch.right):
-                    if value.constant is not None and 0x400 <= value.constant <= 0x1FFF:
+                    if value.constant is not None and _LEAST_GUARD <= value.constant < 1 << 31:
                         return _distance_limit(branch)
         return None
 
@@ -318,16 +327,18 @@ def _text_store(address: Value, length: Value, ip: Value, through: str) -> TextS
 
 def _trampoline(name: str, span: Span, routine: Routine) -> Trampoline:
     callback = next((call for call in routine.calls() if call.link != 0), None)
-    returns = [call for call in routine.calls() if call.link == 0]
-    after = [call for call in returns if callback is None or call.pc > callback.pc]
-    final = next((call for call in after if call.through in (entry_value(T0), entry_value(RA))), None)
-    final = final or next((call for call in after if call.via in (T0, RA)), None)
+    after = [call for call in routine.calls() if callback is None or call.pc > callback.pc]
+    jumps = [call for call in after if call.link == 0]
+    final = next((call for call in jumps if call.through in (entry_value(T0), entry_value(RA))), None)
+    final = final or next((call for call in after if callback and call.through == _result_of(callback)), None)
+    final = final or next((call for call in jumps if call.via in (T0, RA)), None)
     ops = _ops_accesses(routine)
     return Trampoline(
         name=name,
         span=span,
         link={T0: Link.T0, RA: Link.RA}.get(final.via) if final else None,
-        literal=next((offset for offset, _, _ in ops), None),
+        literals=tuple(offset for offset, _, _ in ops),
+        passes_ops=callback is not None and any(callback.arguments[2] == access.value for _, access, _ in ops),
         direct_at=_direct_at(routine, ops),
         ops_func_at=_ops_func_at(callback),
         ip_argument=callback.arguments[0].distance_from(entry_value(T0)) if callback else None,
@@ -335,8 +346,13 @@ def _trampoline(name: str, span: Span, routine: Routine) -> Trampoline:
         frame=_frame(routine, callback),
         lost=_lost(final),
         unbalanced=final.registers[SP].distance_from(entry_value(SP)) if final else None,
-        complete=routine.complete and final is not None,
+        complete=final is not None and (routine.complete or final.through == _result_of(callback)),
     )
+
+
+def _result_of(call: Call | None) -> Value | None:
+    """What a call left in a0: where return_to_handler and rethook's trampoline go on to."""
+    return None if call is None else Value(("opaque", call.pc, A0), 0)
 
 
 def _ops_accesses(routine: Routine) -> list[tuple[int, Access, int]]:
@@ -417,6 +433,7 @@ def _frame(routine: Routine, callback: Call | None) -> Frame | None:
 def _lost(final: Call | None) -> frozenset[int]:
     if final is None:
         return frozenset()
-    return frozenset(
-        number for number in range(1, 32) if number != final.via and final.registers[number] != entry_value(number)
-    )
+    lost = {number for number in range(1, 32) if final.registers[number] != entry_value(number)} - {final.via}
+    if final.via in (T0, RA) and final.through != entry_value(final.via):
+        lost.add(final.via)
+    return frozenset(lost)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...sites.model import Nops
-from ..cases import Fn, clean, fires, kernel, words
+from ..cases import SITES_AT, Fn, clean, fires, kernel, words
 from ..facts import Facts
 from ..model import Finding, Severity, agree, plural, where
 from ..registry import rule
@@ -38,6 +38,15 @@ _KINDS = (
             "already holds? a call",
         ),
         fires(
+            lambda: kernel(
+                Fn(name="a"),
+                Fn(name="b"),
+                Fn(name="pre", at=SITES_AT + 0x108),
+                data={SITES_AT + 0x104: words(0xFF010113)},
+            ),
+            "below the symbol",
+        ),
+        fires(
             lambda: kernel(Fn(name="a"), Fn(name="b"), Fn(name="mix", head=b"\x01\x00\x01\x00\x13\x00\x00\x00")),
             "nops of two sizes",
         ),
@@ -61,6 +70,14 @@ def foreign_sled(facts: Facts) -> Iterator[Finding]:
     arch/riscv/kernel/ftrace.c (ftrace_init_nop); scripts/sorttable.c.
     """
     sites = facts.need_sites()
+    hit = where((sites.before_spelling == Nops.FOREIGN) & facts.executable[sites.region])
+    if len(hit):
+        yield facts.about_sites(
+            hit,
+            f"{plural(len(hit), 'site')} {agree(len(hit), 'has', 'have')} instructions below the symbol where the "
+            "prefix should be",
+            "prefix",
+        )
     for kind, level, one, many, text in _KINDS:
         hit = where((sites.spelling == kind) & facts.executable[sites.region])
         if len(hit):

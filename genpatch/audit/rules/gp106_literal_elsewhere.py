@@ -47,10 +47,12 @@ def literal_elsewhere(facts: Facts) -> Iterator[Finding]:
     store = facts.code.literal_store
     if caller is None or caller.literal is None or store is None or facts.ip is None:
         raise Skip("the write or the load of the literal could not be read")
-    read = facts.ip + np.uint64((4 + caller.literal) % (1 << 64))
     written = (facts.ip + np.uint64(store.at % (1 << 64))) & np.uint64(-store.align_down % (1 << 64))
-    hit = where(read != written)
-    if len(hit):
+    for literal in sorted(set(caller.literals)):
+        read = facts.ip + np.uint64((4 + literal) % (1 << 64))
+        hit = where(read != written)
+        if not len(hit):
+            continue
         first = int(hit[0])
         writes_at, reads_at = ((at - sites.func).astype(np.int64)[first] for at in (written, read))
         yield facts.about_sites(

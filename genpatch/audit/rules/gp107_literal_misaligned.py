@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...image.model import ImageKind
 from ..cases import SITES_AT, Fn, clean, fires, kernel
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, plural, where
@@ -43,6 +44,8 @@ def literal_misaligned(facts: Facts) -> Iterator[Finding]:
     sites, scheme = facts.need_sites(), facts.need_scheme()
     if scheme.literal is None:
         raise Skip("the scheme has no literal")
+    if facts.image.kind is ImageKind.OBJECT:
+        raise Skip("an object's functions are placed by the final link")
     hit = where(sites.alignment < scheme.literal_alignment)
     if len(hit):
         yield facts.about_sites(

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...image.model import ImageKind
 from ...schemes.model import Need
 from ..cases import PAIR_CODE, SITES_AT, Fn, clean, fires, kernel
 from ..facts import Facts
-from ..model import Finding, Severity, plural, where
+from ..model import Finding, Severity, Skip, plural, where
 from ..registry import rule
 
 
@@ -47,6 +48,8 @@ def function_misaligned(facts: Facts) -> Iterator[Finding]:
     arch/riscv/Kconfig; RISC-V Ziccif; mm/maccess.c (copy_to_kernel_nofault).
     """
     scheme, sites = facts.need_scheme(), facts.need_sites()
+    if facts.image.kind is ImageKind.OBJECT:
+        raise Skip("an object's functions are placed by the final link")
     hit = where(sites.alignment < 4)
     if not len(hit):
         return
@@ -57,9 +60,10 @@ def function_misaligned(facts: Facts) -> Iterator[Finding]:
         if share > 0.25
         else "a few: such as cold functions, for which gcc ignores -falign-functions"
     )
+    sure = "surely " if facts.is_module else ""
     yield facts.about_sites(
         hit,
-        f"{plural(len(hit), 'function')} of {len(sites):,} not on a multiple of 4 ({facts.section_counts(hit)}; "
+        f"{plural(len(hit), 'function')} of {len(sites):,} not {sure}on a multiple of 4 ({facts.section_counts(hit)}; "
         f"{cause}): a patched word is not stored at once"
         + (", which only stop_machine makes harmless" if stopped else ""),
         "misaligned",

@@ -59,7 +59,9 @@ def unsorted_table(facts: Facts) -> Iterator[Finding]:
     table = facts.image.table
     if table is None or len(table.entries) < 2:
         raise Skip("the image has no table of two entries")
-    inversions = np.flatnonzero(table.entries[1:] < table.entries[:-1])
+    nonzero = np.flatnonzero(table.entries)
+    entries = table.entries[nonzero]  # the kernel passes over zeros
+    inversions = np.flatnonzero(entries[1:] < entries[:-1])
     if not len(inversions):
         return
     sorts = facts.code.sorts_own_table
@@ -68,14 +70,13 @@ def unsorted_table(facts: Facts) -> Iterator[Finding]:
     if sorts is None:
         raise Skip("the table is not sorted; whether the kernel sorts it at boot could not be read")
     if not sorts:
-        at = int(inversions[0]) + 1
-        site = int(np.count_nonzero(table.entries[:at]))
-        entry = int(table.entries[at])
+        site = int(inversions[0]) + 1
+        entry = int(entries[site])
         yield Finding(
             message=f"the table is not in ascending order ({plural(len(inversions), 'inversion')}) and the kernel "
             "does not sort it",
             kind="unsorted",
             address=entry,
-            symbol=facts.site_name(site) if entry else "",
+            symbol=facts.site_name(site),
             count=len(inversions),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...sites.model import Nops
 from ..cases import Fn, clean, fires, kernel
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, agree, plural, where
@@ -44,7 +45,8 @@ def entry_without_symbol(facts: Facts) -> Iterator[Finding]:
     sites = facts.need_sites()
     if not len(facts.image.symbols.functions):
         raise Skip("there are no function symbols")
-    hit = where(~sites.named & facts.executable[sites.region])
+    whole = (sites.after >= sites.usual[1]) & (sites.spelling <= Nops.MIXED)
+    hit = where(~sites.named & facts.executable[sites.region] & whole)
     if not len(hit):
         return
     table = facts.image.table

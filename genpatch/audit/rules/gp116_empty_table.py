@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...image.model import ImageKind
 from ..cases import Fn, clean, fires, kernel
 from ..facts import Facts
 from ..model import Finding, Severity, Skip
@@ -40,6 +41,12 @@ def empty_table(facts: Facts) -> Iterator[Finding]:
     """
     table = facts.image.table
     if table is None:
+        if facts.image.kind is ImageKind.MODULE and any(region.executable for region in facts.image.memory.regions):
+            yield Finding(
+                message="the module has instructions, but no __patchable_function_entries: nothing in it can be traced",
+                kind="no-table", level=Severity.NOTE,
+            )  # fmt: skip
+            return
         raise Skip("the image has no table")
     if not len(table.entries):
         yield Finding(message=f"the table ({table.source}) is empty", kind="empty")

@@ -55,7 +55,9 @@ def zero_entry_patched(facts: Facts) -> Iterator[Finding]:
     if not zero:
         return
     routine, adjust = facts.code.routine("ftrace_process_locs"), facts.image.address_of("ftrace_call_adjust")
-    if routine is None or adjust is None or not facts.adjust:
+    if facts.adjust == 0:
+        return
+    if routine is None or adjust is None or facts.adjust is None:
         raise Skip("ftrace_process_locs or ftrace_call_adjust is not there")
     passed = {call.arguments[0] for call in routine.calls() if call.target == adjust}
     loaded = {value for value in passed if value.base is not None and value.base[0] == "load"}

@@ -89,7 +89,8 @@ def cfi_hash_displaced(facts: Facts) -> Iterator[Finding]:
             count=len(functions),
             subject=f"{expected:+d}{actual:+d}",
         )
-    yield from _mixed_offsets(looked_at, calls)
+    if not wrong:
+        yield from _mixed_offsets(looked_at, calls)
 
 
 def _mixed_offsets(looked_at: I64Array, calls: int) -> Iterator[Finding]:

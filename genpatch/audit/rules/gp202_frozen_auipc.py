@@ -73,9 +73,11 @@ def frozen_auipc_overreach(facts: Facts) -> Iterator[Finding]:
         raise Skip("there is no ftrace_caller")
     if facts.image.address_of("register_ftrace_direct") is None:
         raise Skip("the kernel has no direct calls")
+    if facts.image.address_of("ftrace_make_call") is None:
+        raise Skip("there is no ftrace_make_call")
     limit = facts.code.direct_guard
     if limit is None:
-        raise Skip("ftrace_make_call does not accept a target by its distance")
+        raise Skip("ftrace_make_call compares no distance that could be read")
     frozen = hi20_of(facts.distances_to(caller))
     for name, target in _callable_near(facts, caller, limit):
         hit = where((hi20_of(facts.distances_to(target)) != frozen) & sites.in_text)

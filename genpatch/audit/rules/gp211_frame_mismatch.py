@@ -64,7 +64,10 @@ def frame_struct_mismatch(facts: Facts) -> Iterator[Finding]:
         if trampoline.frame.passes_frame is None:
             continue
         judged += 1
-        yield from _judge(trampoline, trampoline.frame, struct)
+        full = name == "ftrace_caller" and facts.image.address_of("ftrace_regs_caller") is not None
+        for finding in _judge(trampoline, trampoline.frame, struct):
+            # beside a trampoline that saves all registers only callbacks that ask for them read the struct
+            yield finding.at_level(Severity.WARNING) if full and finding.kind == "size" else finding
     if not judged:
         raise Skip("no trampoline passes a frame whose struct is known")
 
@@ -87,6 +90,9 @@ def struct_passed(facts: Facts, name: str) -> StructLayout | None:
     return plain
 
 
+_KEPT = frozenset({"epc", "ra", "sp", "s0", *(f"a{n}" for n in range(8))})
+
+
 def _judge(trampoline: Trampoline, frame: Frame, struct: StructLayout) -> Iterator[Finding]:
     room = frame.size - frame.base
     address, symbol = trampoline.span.start, trampoline.name
@@ -96,6 +102,13 @@ def _judge(trampoline: Trampoline, frame: Frame, struct: StructLayout) -> Iterat
             kind="size", address=address, symbol=symbol, subject=symbol,
         )  # fmt: skip
         return
+    for member in struct.members:
+        offset = member.offset
+        if member.name in _KEPT and frame.stored.get(offset) and offset not in frame.saved:
+            yield Finding(
+                message=f"{symbol} stores something else than {member.name} in struct {struct.name} (offset {offset})",
+                kind="value", address=address, symbol=symbol, subject=f"{symbol}:{member.name}",
+            )  # fmt: skip
     members: dict[int, list[str]] = {}
     for member in struct.members:
         members.setdefault(member.offset, []).append(member.name)

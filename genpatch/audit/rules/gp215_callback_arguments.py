@@ -11,6 +11,7 @@ from ..model import Finding, Severity, Skip
 from ..registry import rule
 
 _LATE = CALL_OPS_CALLER.replace("addi a0, t0, -4", "addi a0, t0, -8")
+_NO_FRAME = CALL_OPS_CALLER.replace("addi a3, sp, 0", "addi a3, zero, 0")
 _NO_PARENT = CALL_OPS_CALLER.replace("addi a1, ra, 0", "addi a1, t0, 0")
 
 
@@ -27,6 +28,10 @@ _NO_PARENT = CALL_OPS_CALLER.replace("addi a1, ra, 0", "addi a1, t0, 0")
         fires(
             lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _NO_PARENT)),
             "parent",
+        ),
+        fires(
+            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_caller", _NO_FRAME)),
+            "a3",
         ),
     ),
 )
@@ -57,6 +62,16 @@ def callback_arguments_wrong(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             message=f"ftrace_caller passes func{passed:+d} as ip, the site is func{scheme.ip_offset:+d}",
             kind="ip", address=caller.span.start, symbol=caller.name,
+        )  # fmt: skip
+    if caller.frame is not None and caller.frame.passes_frame != 13:
+        yield Finding(
+            message="ftrace_caller does not pass its frame as ftrace_regs (a3)",
+            kind="fregs", address=caller.span.start, symbol=caller.name,
+        )  # fmt: skip
+    if caller.literal is not None and caller.ops_func_at is not None and not caller.passes_ops:
+        yield Finding(
+            message="ftrace_caller does not pass the ops that it loaded (a2)",
+            kind="ops", address=caller.span.start, symbol=caller.name,
         )  # fmt: skip
     if caller.parent_argument != 1:
         yield Finding(

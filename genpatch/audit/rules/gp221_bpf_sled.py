@@ -14,10 +14,10 @@ from ..registry import rule
 _SITE = Fn(name="one", before=0)
 
 
-def _poke(size: int) -> tuple[Code, ...]:
-    """Kernel code with a bpf_arch_text_poke that compares and writes `size` bytes."""
+def _poke(size: int, written: int | None = None) -> tuple[Code, ...]:
+    """Kernel code with a bpf_arch_text_poke that compares `size` bytes and writes as many, or `written`."""
     source = (
-        f"addi sp, sp, -16\n sd ra, 0(sp)\n addi a2, zero, {size}\n jal ra, memcmp\n addi a2, zero, {size}\n"
+        f"addi sp, sp, -16\n sd ra, 0(sp)\n addi a2, zero, {size}\n jal ra, memcmp\n addi a2, zero, {written or size}\n"
         "jal ra, patch_text\n ld ra, 0(sp)\n addi sp, sp, 16\n jalr zero, 0(ra)"
     )
     return (
@@ -37,6 +37,7 @@ def _poke(size: int) -> tuple[Code, ...]:
     cases=(
         clean(lambda: kernel(_SITE, code=_poke(8))),
         fires(lambda: kernel(_SITE, code=_poke(16)), "16 bytes, .* 8"),
+        fires(lambda: kernel(_SITE, code=_poke(8, 16)), "compares 8 bytes and writes 16"),
     ),
 )
 def bpf_sled_mismatch(facts: Facts) -> Iterator[Finding]:
@@ -58,7 +59,12 @@ def bpf_sled_mismatch(facts: Facts) -> Iterator[Finding]:
     arch/riscv/net/bpf_jit_comp64.c (RV_FENTRY_NINSNS, bpf_arch_text_poke).
     """
     scheme = facts.need_scheme()
-    size = poked_size(facts)
+    size, written = poked_size(facts), _written(facts)
+    if size is not None and written and not written & {size, size // 4}:
+        yield Finding(
+            message=f"bpf_arch_text_poke compares {size} bytes and writes {', '.join(map(str, sorted(written)))}",
+            kind="written", symbol="bpf_arch_text_poke",
+        )  # fmt: skip
     if size is None:
         raise Skip("bpf_arch_text_poke is not there or its constants could not be followed")
     if size != scheme.after:
@@ -69,6 +75,17 @@ def bpf_sled_mismatch(facts: Facts) -> Iterator[Finding]:
             address=span.start if span else None,
             symbol="bpf_arch_text_poke",
         )
+
+
+def _written(facts: Facts) -> set[int]:
+    """Return the lengths that bpf_arch_text_poke passes to a writer: bytes, or before v6.10 instructions."""
+    routine = facts.code.routine("bpf_arch_text_poke")
+    lengths = (
+        call.registers[A0 + 2].constant
+        for call in (routine.calls() if routine is not None else ())
+        if call.target in facts.code.primitives
+    )
+    return {length for length in lengths if length is not None}
 
 
 def poked_size(facts: Facts) -> int | None:

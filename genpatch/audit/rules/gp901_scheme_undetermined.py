@@ -22,7 +22,9 @@ _ODD_STORE = replaced(
     source="the catalog of schemes",
     cases=(
         clean(lambda: kernel(Fn(name="one"))),
-        fires(lambda: kernel(Fn(name="one"), code=_ODD_STORE), "call_width is 12"),
+        fires(
+            lambda: kernel(Fn(name="one"), code=_ODD_STORE), "looks like call-ops, but ftrace_make_call writes 12 bytes"
+        ),
         fires(lambda: kernel(Fn(name="one", before=4, after=4), code=()), "no scheme"),
     ),
 )
@@ -44,7 +46,19 @@ def scheme_undetermined(facts: Facts) -> Iterator[Finding]:
     """
     if not len(facts.sites) and facts.image.table is None:
         raise Skip("the image has no table")
+    if facts.is_module and facts.kernel is None:
+        raise Skip("which scheme a module is for is its kernel's to tell: give --kernel")
+    if not facts.is_module and facts.verdict.mismatches:
+        yield Finding(
+            message=f"the image looks like {facts.verdict.name}, but {'; '.join(facts.verdict.mismatches)}",
+            kind="mismatch",
+            level=Severity.ERROR,
+        )
     if facts.scheme is None:
         seen = "; ".join(facts.verdict.evidence) or "nothing was seen"
         against = "; ".join(facts.verdict.contradictions) or "too little to tell schemes apart"
-        yield Finding(message=f"no scheme of the catalog fits: {seen} ({against})", kind="scheme")
+        yield Finding(
+            message=f"no scheme of the catalog fits: {seen} ({against})",
+            kind="scheme",
+            level=Severity.WARNING if facts.is_module else Severity.ERROR,
+        )
