@@ -213,7 +213,10 @@ class _Reader:
         )
 
     def _walk(self, pc: int, state: _State) -> None:
+        after_call = False
         while pc not in self.seen:
+            if pc >= self.end and after_call:
+                return  # the call was one that does not return (__stack_chk_fail)
             insn = self._fetch(pc)
             if insn is None or len(self.insns) >= MAX_INSNS:
                 self.complete = False
@@ -223,6 +226,7 @@ class _Reader:
             following = self._step(pc, insn, state)
             if following is None:
                 return
+            after_call = (insn.rd == RA and insn.name in ("jal", "jalr")) or (after_call and _is_nop(insn))
             pc = following
 
     def _fetch(self, pc: int) -> Insn | None:
@@ -299,6 +303,10 @@ class _Reader:
         if value.base is None and insn.name in ("addi", "addiw", "lui"):
             self.constants.append(value.offset)
         state.set(insn.rd, value)
+
+
+def _is_nop(insn: Insn) -> bool:
+    return insn.name == "addi" and insn.rd == insn.rs1 == ZERO
 
 
 def _result(pc: int, insn: Insn, registers: list[Value]) -> Value:

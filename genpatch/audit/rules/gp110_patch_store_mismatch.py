@@ -71,7 +71,7 @@ def patch_store_mismatch(facts: Facts) -> Iterator[Finding]:
         wrong += [f"does not write {width} bytes at func{at:+d}" for at, width in sorted(wanted - got)]
         if wrong:
             yield Finding(
-                message=f"{name} {' and '.join(wrong)}, which {scheme.name} does not mean",
+                message=f"{name} {' and '.join(wrong)}, unlike {scheme.name}",
                 kind="stores", address=routine.start, symbol=name,
             )  # fmt: skip
     if not judged:

@@ -69,7 +69,7 @@ def register_lost(facts: Facts) -> Iterator[Finding]:
             why = ", which clang's local calls use" if set(lost) <= _LOCAL_CALLS else ""
             yield Finding(
                 message=f"{name} loses {names}{why}",
-                kind="lost", address=trampoline.span.start, symbol=name, count=len(lost), subject=f"{name}:{names}",
+                kind="lost", address=trampoline.span.start, symbol=name, subject=f"{name}:{names}",
             )  # fmt: skip
     if not judged:
         raise Skip("ftrace_caller is not there or could not be followed")

@@ -63,6 +63,6 @@ def field_unset(facts: Facts) -> Iterator[Finding]:
         if names:
             yield Finding(
                 message=f"ftrace_caller does not store {', '.join(names)} of struct {struct.name} before it calls back",
-                kind="unset", level=level, address=caller.span.start, symbol=caller.name, count=len(names),
+                kind="unset", level=level, address=caller.span.start, symbol=caller.name,
                 subject=",".join(names),
             )  # fmt: skip
