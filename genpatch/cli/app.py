@@ -53,7 +53,7 @@ def main() -> None:
     # numpy's linear algebra would start a thread a processor, which takes longer than the audit's own imports
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        app()
+        raise SystemExit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except GenpatchError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -62,6 +62,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except Exception as error:
+        if (usage := getattr(error, "format_message", None)) is not None:  # typer's own: the command line is wrong
+            _fail(usage(), 2)
         if os.environ.get("GENPATCH_DEBUG"):
             raise
         _fail(f"internal error: {type(error).__name__}: {error} (set GENPATCH_DEBUG=1 for where)", 2)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, UsageError
-from .exits import exit_status
+from .exits import STYLES, exit_status
+from .output import write_out
 from .settings import load_settings
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def audit(
     found = load_settings(settings, isolated=isolated)
     targets = _targets(formats or ["text"], output)
     _require("--fail-on", fail_on or found.get("fail-on", "error"), ("error", "warning", "note", "never"))
+    chosen = _require("--color", color or found.get("color", "auto"), ("auto", "always", "never"))
+    style = _require("--exit-style", exit_style or found.get("exit-style", "default"), STYLES)
     for name, _ in targets:
         _require("--format", name, format_names())
     options = _audit_options(
@@ -97,16 +100,16 @@ def audit(
         document = _audit(kernels, replace(options, progress=progress))
     if write_baseline is not None:
         _write_baseline(document, write_baseline)
+        _tell_trouble(document)
         return
     document = _with_baseline(document, baseline or _path(found.get("baseline")))
-    chosen = _require("--color", color or found.get("color", "auto"), ("auto", "always", "never"))
     if not silent:
         for name, path in targets:
             _render(document, name, path, _render_options(path, chosen, max_findings, found, quiet, strict))
     status = exit_status(
         document,
         fail_on="never" if exit_zero else (fail_on or found.get("fail-on", "error")),
-        style=exit_style or found.get("exit-style", "default"),
+        style=style,
     )
     _tell_trouble(document)
     raise typer.Exit(status)
@@ -126,6 +129,8 @@ def _targets(formats: list[str], output: str) -> list[tuple[str, str]]:
     """Return (format, path) pairs; a format without a path goes to --output."""
     pairs = [(name, path if sign else output) for name, sign, path in (each.partition("=") for each in formats)]
     paths = [path for _, path in pairs]
+    if "" in paths:
+        raise UsageError("--output, --format: expected a file name, got an empty one")
     if len(set(paths)) != len(paths):
         raise UsageError("two formats cannot be written to one place; give paths: --format json=FILE")
     return pairs
@@ -137,7 +142,10 @@ def _rules(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
     def split(values: list[str]) -> tuple[str, ...]:
         return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
 
-    return tuple(select_rules(split(select), split(ignore)).values())
+    chosen = tuple(select_rules(split(select), split(ignore)).values())
+    if not chosen:
+        raise UsageError("no rule is left to run: --ignore names all that --select does")
+    return chosen
 
 
 def _audit_options(*, config: Path | None, system_map: Path | None, kernel: str | None, **rest: Any) -> AuditOptions:
@@ -170,6 +178,8 @@ def _audit(kernels: list[str], options: AuditOptions) -> AuditDocument:
     from ..report.auditing import audit_paths
     from ..samples import resolve
 
+    if "" in kernels:
+        raise UsageError("KERNEL: expected a path, got an empty one")
     return audit_paths([resolve(path) for path in kernels], options)
 
 
@@ -240,15 +250,17 @@ def _render(document: AuditDocument, name: str, path: str, options: RenderOption
 
     chunks = get_format(name).render(document, options)
     if path == "-":
-        sys.stdout.writelines(chunks)
-        sys.stdout.flush()
+        write_out(chunks)
     else:
         _write(path, "".join(chunks))
     if name == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
         from ..report.formats.github import render_markdown
 
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(render_markdown(document, options))
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(render_markdown(document, options))
+        except OSError as error:
+            raise InputError(summary, got=error.strerror or str(error)) from error
 
 
 def _write(path: str, text: str) -> None:
@@ -257,6 +269,10 @@ def _write(path: str, text: str) -> None:
 
     target = Path(path)
     try:
+        if target.exists() and not target.is_file():  # a pipe or a device is written to, never replaced
+            target.write_text(text, encoding="utf-8")
+            return
+        target = target.resolve()  # a link stays, what it leads to is replaced
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -266,8 +282,8 @@ def _write(path: str, text: str) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise InputError(path, got=error.strerror or str(error)) from error
+    except (OSError, RuntimeError) as error:
+        raise InputError(path, got=getattr(error, "strerror", None) or str(error)) from error
 
 
 def _umask() -> int:

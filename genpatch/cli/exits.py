@@ -15,6 +15,18 @@ _NIPA_WARNING, _SKIP, _BISECT_SKIP = 250, 4, 125
 STYLES = ("default", "nipa", "kselftest", "bisect")
 
 
+def _judged_bad(document: AuditDocument, fail_on: str) -> bool:
+    """Tell whether some finding fails that is not about what could not be judged (GP9xx, a rule that broke)."""
+    return any(
+        _RANK[finding.level] >= _RANK[fail_on]
+        for image in document.images
+        for finding in image.findings
+        if finding.baseline != "unchanged"
+        and not finding.rule.startswith("GP9")
+        and not any(rule.status == "error" for rule in image.rules if rule.rule == finding.rule)
+    )
+
+
 def exit_status(document: AuditDocument, *, fail_on: str, style: str) -> int:
     """Return the exit status of an audit.
 
@@ -34,6 +46,6 @@ def exit_status(document: AuditDocument, *, fail_on: str, style: str) -> int:
     undecided = bool(document.summary.failed_rules) or all(image.scheme == "unknown" for image in document.images)
     if style == "nipa":
         return 1 if document.summary.errors else (_NIPA_WARNING if document.summary.warnings else 0)
-    if style in ("kselftest", "bisect") and undecided and not failed:
+    if style in ("kselftest", "bisect") and undecided and not _judged_bad(document, fail_on):
         return _SKIP if style == "kselftest" else _BISECT_SKIP
     return int(failed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from .output import write_out
 
 if TYPE_CHECKING:
     from ..audit.model import Rule
@@ -24,8 +25,9 @@ def rules(
         _print_json([_as_json(rule) for rule in listed])
         return
     width = max(len(rule.name) for rule in listed)
-    for rule in listed:
-        typer.echo(f"{rule.code}  {rule.severity.text:<7}  {rule.name:<{width}}  {_first_line(rule.doc)}")
+    write_out(
+        f"{rule.code}  {rule.severity.text:<7}  {rule.name:<{width}}  {_first_line(rule.doc)}\n" for rule in listed
+    )
 
 
 def explain(
@@ -41,9 +43,8 @@ def explain(
     if _is_json(output_format):
         _print_json(_as_json(found))
         return
-    typer.echo(f"{found.code} {found.name} ({found.severity.text}, since {found.since})\n")
-    typer.echo(_dedented(found.doc))
-    typer.echo(f"\n    {found.source}")
+    head = f"{found.code} {found.name} ({found.severity.text}, since {found.since})"
+    write_out([f"{head}\n\n{_dedented(found.doc)}\n\n    {found.source}\n"])
 
 
 def _is_json(output_format: str) -> bool:
@@ -55,7 +56,7 @@ def _is_json(output_format: str) -> bool:
 def _print_json(value: Any) -> None:
     import json
 
-    typer.echo(json.dumps(value, indent=2))
+    write_out([json.dumps(value, indent=2), "\n"])
 
 
 def _as_json(rule: Rule) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from .output import write_out
 
 
 def schemes() -> None:
@@ -16,9 +17,8 @@ def schemes() -> None:
 
     for scheme in CATALOG.values():
         needs = ", ".join(sorted(need.value for need in scheme.needs)) or "nothing"
-        typer.echo(f"{scheme.name}: {scheme.summary}")
-        typer.echo(f"    sled {scheme.before}+{scheme.after} bytes, site at func{scheme.ip_offset:+d}; needs {needs}")
-        typer.echo(f"    {scheme.source}")
+        sled = f"sled {scheme.before}+{scheme.after} bytes, site at func{scheme.ip_offset:+d}; needs {needs}"
+        write_out([f"{scheme.name}: {scheme.summary}\n    {sled}\n    {scheme.source}\n"])
 
 
 def samples() -> None:
@@ -27,8 +27,7 @@ def samples() -> None:
 
     names = sample_names()
     width = max((len(name) for name in names), default=0)
-    for name in names:
-        typer.echo(f"{name:<{width}}  {sample_summary(name)}")
+    write_out(f"{name:<{width}}  {sample_summary(name)}\n" for name in names)
 
 
 def schema(
@@ -41,4 +40,4 @@ def schema(
 
     if verb != "audit":
         raise UsageError(f"no schema for {verb!r}; there is one for audit")
-    typer.echo(json.dumps(AUDIT_JSON_SCHEMA, indent=2))
+    write_out([json.dumps(AUDIT_JSON_SCHEMA, indent=2), "\n"])

@@ -18,6 +18,7 @@ _KEYS: dict[str, type] = {
     "color": str,
     "jobs": int,
 }
+_LEAST = {"max-findings": 1, "jobs": 0}
 _MAX_SIZE = 1 << 20
 
 
@@ -59,7 +60,8 @@ def _table(path: Path, *, required: bool) -> dict[str, Any] | None:
         text = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(f"{path}: {text}") from error
     if path.name == "pyproject.toml":
-        table = loaded.get("tool", {}).get("genpatch")
+        tools = loaded.get("tool")
+        table = tools.get("genpatch") if isinstance(tools, dict) else None
         return table if isinstance(table, dict) else None
     return loaded
 
@@ -72,4 +74,9 @@ def _checked(path: Path, table: dict[str, Any] | None) -> dict[str, Any]:
             raise UsageError(f"{path}: {key}: expected {_KEYS[key].__name__}, got {type(value).__name__}")
         if isinstance(value, list) and not all(isinstance(each, str) for each in value):
             raise UsageError(f"{path}: {key}: expected strings")
-    return table or {}
+        if isinstance(value, int) and value < _LEAST[key]:
+            raise UsageError(f"{path}: {key}: expected at least {_LEAST[key]}, got {value}")
+    found = dict(table or {})
+    if "baseline" in found:
+        found["baseline"] = str(path.parent / found["baseline"])
+    return found

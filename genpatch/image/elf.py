@@ -60,6 +60,7 @@ _SYMBOL = np.dtype(
 RELA = np.dtype([("offset", "<u8"), ("info", "<u8"), ("addend", "<i8")])
 
 _MAX_SECTIONS = 1 << 20
+_MAX_NAME = 1024
 _OBJECT_BASE = 0x1000_0000
 
 
@@ -197,17 +198,18 @@ class ElfFile:
         for index in np.flatnonzero(wanted).tolist():
             _, _, flag, _, offset, size, _, _, align, _ = self.sections[index].item()
             start = placement[index]
-            if start + size > 1 << 64:
+            if start + size >= 1 << 64:
                 raise ImageError(self.path, self.describe(index), expected="an end below 2**64", got="a wrap-around")
+            data = self.contents(index)
             yield Region(
                 name=self.names[index],
                 span=Span(start, start + size),
-                data=self.contents(index),
+                data=data,
                 executable=bool(flag & SHF_EXECINSTR),
                 writable=bool(flag & SHF_WRITE),
                 alignment=_guaranteed_alignment(self.type, start, align),
                 index=index,
-                at=offset,
+                at=offset if len(data) else 0,
             )
 
     def _segment_regions(self) -> Iterator[Region]:
@@ -216,7 +218,7 @@ class ElfFile:
             if int(segment["type"]) != PT_LOAD or not size:
                 continue
             offset, stored = int(segment["offset"]), min(int(segment["filesz"]), size)
-            if offset + stored > len(self.data) or start + size > 1 << 64:
+            if offset + stored > len(self.data) or start + size >= 1 << 64:
                 raise ImageError(
                     self.path, f"program header {number}",
                     expected=f"bytes within {len(self.data)}", got=f"{stored:#x} at {offset:#x}",
@@ -400,8 +402,8 @@ def _contents(data: U8Array, path: str, sections: NDArray[Any], index: int) -> U
 
 
 def _string(table: bytes, at: int) -> str:
-    end = table.find(b"\0", at)
-    return table[at : end if end >= 0 else len(table)].decode("utf-8", "replace") if at < len(table) else ""
+    end = table.find(b"\0", at, at + _MAX_NAME)
+    return table[at : end if end >= 0 else at + _MAX_NAME].decode("utf-8", "replace")
 
 
 __all__ = ["RELA", "SHN_ABS", "SHN_UNDEF", "ElfFile", "relocation_name"]

@@ -277,7 +277,7 @@ def _boot_memory(data: U8Array, base: int, symbols: SymbolTable) -> AddressSpace
     """Cut a flat image into its text spans and what lies between them."""
     regions: list[Region] = []
     end = base + len(data)
-    if end > 1 << 64:
+    if end >= 1 << 64:
         raise ImageError("", "base address", expected="an end below 2**64", got=as_hex(base))
     at = base
     for name, low_name, high_name in _TEXT_SPANS:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import ImageError, RelocationError
 from ..units import BoolArray, I64Array, Span, U64Array, as_hex
 from .elf import (
     R_RISCV_64,
@@ -102,6 +102,13 @@ def _dynamic_values(
     with_symbol = kind == R_RISCV_64
     if with_symbol.any():
         dynamic = elf.dynamic_symbol_values(index)
+        wild = with_symbol & (symbol >= max(len(dynamic), 1))
+        if wild.any():
+            first = rela[int(np.argmax(wild))]
+            raise RelocationError(
+                elf.path, f"{elf.describe(index)}, relocation at {int(first['offset']):#x}",
+                expected=f"a symbol below {len(dynamic)}", got=f"symbol {int(first['info']) >> 32}",
+            )  # fmt: skip
         inside = with_symbol & (symbol < len(dynamic))
         values[inside] += dynamic[symbol[inside]]
     known = (kind == R_RISCV_RELATIVE) | with_symbol
@@ -216,6 +223,8 @@ def object_other_patches(elf: ElfFile, symbols: SymbolTable) -> U64Array:
 
 
 def _stored(path: str, memory: AddressSpace, span: Span) -> bytes:
+    if not span.size:
+        return b""
     try:
         return memory.read(span.start, span.size)
     except ImageError as error:

@@ -66,14 +66,15 @@ def _spec_size(line: str) -> int:
 
 
 def _encode_line(line: str, pc: int, known: Mapping[str, int]) -> bytes:
-    name, _, operands = line.partition(" ")
-    operands = operands.strip()
+    name, operands = (*line.split(None, 1), "")[:2]
     if name == "jalr":
         operands = _INDIRECT.sub(r"\1, \3, \2", operands)
     match = _pattern(name).fullmatch(operands)
     if match is None:
         raise AssemblyError(f"{line!r}: expected {name} {SPECS[name].text}")
     values = dict(_operand(role, text, pc, known) for role, text in match.groupdict().items())
+    if not values:  # an operand that is not printed, as the immediate of c.nop, is zero
+        values = {role: 0 for field in SPECS[name].fields for role in field.roles}
     try:
         word = encode(name, **values)
     except ValueError as error:

@@ -168,9 +168,17 @@ class _Worker:
         """Read kernels, objects and whatever was named without being known."""
         wanted = (*plan.kernels, *plan.objects, *plan.unknown)
         self.total = len(wanted) + len(plan.modules)
-        images = _once(self._read_all(wanted), {ref.path for ref in wanted if ref.member is not None}, plan.notes)
+        images = _once(
+            self._read_all(wanted, alone=self.total == 1),
+            {ref.path for ref in wanted if ref.member is not None},
+            plan.notes,
+        )
         self.total -= len(wanted) - len(images) - len(self.trouble)
-        objects = [image for image in (*images, *self._read_all(plan.companions)) if image.kind is ImageKind.OBJECT]
+        objects = [
+            image
+            for image in (*images, *self._read_all(plan.companions, alone=False))
+            if image.kind is ImageKind.OBJECT
+        ]
         found = [Facts(image=image, companions=_beside(image, objects)) for image in images if image.kind.is_kernel]
         self.kernels = (
             found if self.options.kernel is None else [Facts(image=self._read(_kernel_ref(self.options.kernel)))]
@@ -178,7 +186,7 @@ class _Worker:
         rest = [image for image in images if not image.kind.is_kernel]
         return [*found, *(Facts(image=image, kernel=self._kernel_of(image)) for image in rest)]
 
-    def _read_all(self, refs: Sequence[InputRef]) -> list[KernelImage]:
+    def _read_all(self, refs: Sequence[InputRef], *, alone: bool) -> list[KernelImage]:
         """Read images; of several inputs those that cannot be read become lines of trouble."""
         images: list[KernelImage] = []
         for ref in refs:
@@ -186,7 +194,7 @@ class _Worker:
             try:
                 images.append(self._read(ref))
             except GenpatchError as error:
-                if self.total == 1:
+                if alone:
                     raise
                 self.trouble.append(str(error))
                 self.done += 1

@@ -23,6 +23,7 @@ CALLER_SAVED = (1, 5, 6, 7, *range(10, 18), *range(28, 32))
 
 _LOADS = {"lb": 1, "lh": 2, "lw": 4, "ld": 8, "lbu": 1, "lhu": 2, "lwu": 4}
 _STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8}
+_SLOT = 8
 _BRANCHES = frozenset({"beq", "bne", "blt", "bge", "bltu", "bgeu"})
 
 
@@ -178,6 +179,12 @@ class _State:
     def copy(self) -> _State:
         return _State(list(self.registers), dict(self.slots))
 
+    def store(self, address: Value, width: int, value: Value) -> None:
+        for shift in range(1 - _SLOT, width):  # what it overlaps is no longer whole
+            self.slots.pop(address.plus(shift), None)
+        if width == _SLOT:
+            self.slots[address] = value
+
     def set(self, register: int, value: Value) -> None:
         if register != ZERO:
             self.registers[register] = value
@@ -284,7 +291,7 @@ class _Reader:
         address = state.registers[insn.rs1].plus(insn.imm)
         if insn.name in _STORES:
             value = state.registers[insn.rs2]
-            state.slots[address] = value
+            state.store(address, _STORES[insn.name], value)
             self.events.append(Access(pc, address, _STORES[insn.name], insn.rs2, value, True))
             return
         width = _LOADS[insn.name]

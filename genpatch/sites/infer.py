@@ -79,13 +79,17 @@ def infer_scheme(image: KernelImage, sites: Sites, code: PatchingCode) -> Scheme
 
 _SAYS = {
     "link": "ftrace_caller returns through {}",
-    "literal": "ftrace_caller loads no ops literal",
+    "literal": "ftrace_caller loads an ops literal",
     "direct": "ftrace_caller tests ops->direct_call",
     "call_width": "ftrace_make_call writes {} bytes of instructions",
     "ip_offset": "the kernel patches func{:+d}",
     "before": "sleds have {} bytes before the symbol",
     "after": "sleds have {} bytes from the symbol on",
 }
+
+
+def _text_of(trait: str, value: object) -> str:
+    return "ftrace_caller loads no ops literal" if trait == "literal" and not value else _SAYS[trait].format(value)
 
 
 def _adjusted(image: KernelImage, seen: Traits, code: PatchingCode) -> int | None:
@@ -114,7 +118,7 @@ def _nearest(seen: Traits, ip_offset: int | None) -> tuple[CallScheme | None, tu
     count, minus_right, _, scheme, wrong = ranked[0]
     if -minus_right - count < 2 * count:
         return None, ()
-    return scheme, tuple(_SAYS[name].format(got[name]) for name in wrong)
+    return scheme, tuple(_text_of(name, got[name]) for name in wrong)
 
 
 def _choose(candidates: list[tuple[int, int, CallScheme]], seen: Traits) -> CallScheme | None:

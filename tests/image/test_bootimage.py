@@ -99,7 +99,6 @@ class TestHeader:
         with pytest.raises(ImageError, match=r"^boot: (image header: .*got|offset 0x3c)"):
             BootImage.parse(array(DEBIAN_7_2[:size]), "boot")
 
-
     @settings(max_examples=300, deadline=None)
     @given(edits=st.lists(st.tuples(st.integers(0, 79), st.binary(max_size=4)), max_size=4), size=st.integers(0, 120))
     def test_mutated(self, edits: list[tuple[int, bytes]], size: int) -> None:
@@ -119,11 +118,7 @@ class TestBuildId:
     ID = bytes(range(0x10, 0x24))
 
     def test_found_behind_others(self) -> None:
-        notes = (
-            note(b"Linux\0", 0x100, b"\x06\x07\0\0\x05")
-            + note(b"GNU\0", 1, b"abcd")
-            + note(b"GNU\0", 3, self.ID)
-        )
+        notes = note(b"Linux\0", 0x100, b"\x06\x07\0\0\x05") + note(b"GNU\0", 1, b"abcd") + note(b"GNU\0", 3, self.ID)
         assert find_build_id(notes) == "101112131415161718191a1b1c1d1e1f20212223"
 
     @pytest.mark.parametrize(

@@ -171,9 +171,7 @@ def test_functions_and_enums() -> None:
     assert btf.typedef("ops_t") == "void (*)(unsigned long, struct ops *)"
 
 
-@pytest.mark.parametrize(
-    "name", ["", "op", "ps", "opsx", "o\0ps", "KIND_C", "\udcff", "make_call\0", "é" * 300]
-)
+@pytest.mark.parametrize("name", ["", "op", "ps", "opsx", "o\0ps", "KIND_C", "\udcff", "make_call\0", "é" * 300])
 def test_absent_names(name: str) -> None:
     btf = small().parse()
     assert btf.struct(name) is None
@@ -351,9 +349,7 @@ def test_unknown_kind_by_layout() -> None:
 @pytest.mark.parametrize("layout", [None, b"", layouts()[:-4], layouts(info=6), layouts(item=3)])
 def test_unknown_kind(layout: bytes | None) -> None:
     btf = Btf.parse(with_kind_20().pack(layout=layout))
-    with pytest.raises(
-        TypesError, match="type 2: expected a kind known here or to the layout section, got kind 20"
-    ):
+    with pytest.raises(TypesError, match="type 2: expected a kind known here or to the layout section, got kind 20"):
         btf.struct("s")
 
 
@@ -460,9 +456,7 @@ def test_record_cut_short(n_words: int) -> None:
 def test_void_as_a_record() -> None:
     blob = Blob()
     blob.add(0, 0, 0)
-    with pytest.raises(
-        TypesError, match="type 1: expected a kind known here or to the layout section, got kind 0"
-    ):
+    with pytest.raises(TypesError, match="type 1: expected a kind known here or to the layout section, got kind 0"):
         blob.parse().struct("x")
 
 
@@ -554,13 +548,9 @@ def test_function_without_prototype() -> None:
     blob.add("f", FUNC, 1)
     blob.add("g", FUNC, 3)
     blob.add(0, FUNC_PROTO, 0, *(0, 1) * 300, vlen=300)
-    with pytest.raises(
-        TypesError, match="function f: expected a prototype of at most 256 parameters, got kind 12"
-    ):
+    with pytest.raises(TypesError, match="function f: expected a prototype of at most 256 parameters, got kind 12"):
         blob.parse().func_proto("f")
-    with pytest.raises(
-        TypesError, match="function g: expected a prototype of at most 256 parameters, got kind 13"
-    ):
+    with pytest.raises(TypesError, match="function g: expected a prototype of at most 256 parameters, got kind 13"):
         blob.parse().functions("g")
 
 
@@ -627,9 +617,7 @@ def test_random_sections(body: bytes, types: int) -> None:
 ROOT = Path(os.environ.get("GENPATCH_KERNELS", ""))
 kernels = [
     pytest.mark.kernels,
-    pytest.mark.skipif(
-        "GENPATCH_KERNELS" not in os.environ, reason="GENPATCH_KERNELS names no directory of kernels"
-    ),
+    pytest.mark.skipif("GENPATCH_KERNELS" not in os.environ, reason="GENPATCH_KERNELS names no directory of kernels"),
 ]
 REGS = {"epc": 0, "ra": 8, "sp": 16, "s0": 24, "t1": 32}
 EXPECTED = {

@@ -113,9 +113,7 @@ def test_cut_anywhere_is_an_image_error(kind: str) -> None:
 def test_truncation_says_which_stream_and_where() -> None:
     with pytest.raises(ImageError) as caught:
         unwrap(array(lzma.compress(SMALL)[:200]), "a.ko.xz")
-    assert (
-        str(caught.value) == "a.ko.xz: xz stream: expected a complete stream, got truncated after 200 bytes"
-    )
+    assert str(caught.value) == "a.ko.xz: xz stream: expected a complete stream, got truncated after 200 bytes"
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2", "zstd", "lz4"])
@@ -183,9 +181,7 @@ def test_sink_keeps_the_order_of_pieces() -> None:
 
 def test_legacy_lz4_of_several_blocks_with_the_kernels_size() -> None:
     data = noise(LEGACY_BLOCK) + bytes(1000)
-    assert (
-        inflate("lz4-legacy", array(lz4_legacy(data) + struct.pack("<I", len(data))), "x").tobytes() == data
-    )
+    assert inflate("lz4-legacy", array(lz4_legacy(data) + struct.pack("<I", len(data))), "x").tobytes() == data
 
 
 def test_legacy_lz4_of_whole_blocks_only() -> None:

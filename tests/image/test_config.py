@@ -54,7 +54,7 @@ def test_bytes_that_are_no_text() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"hello\n", b"# CONFIG_A is not set\n", b"config_a=y\n", b"CONFIG_=y\n"])
 def test_no_configuration(text: bytes) -> None:
-    with pytest.raises(InputError, match="^c: expected lines such as CONFIG_RISCV=y, got none$"):
+    with pytest.raises(InputError, match=r"^c: expected lines such as CONFIG_RISCV=y, got none$"):
         parse_config(text, "c")
 
 

@@ -332,15 +332,11 @@ def test_a_directory_without_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{tmp_path}: no kernel image or module in this directory$"):
         list_inputs(tmp_path)
     tree(tmp_path, {"config": CONFIG, "a.o": MODULE, "vmlinux": b""})
-    with pytest.raises(
-        InputError, match=r"in this directory; vmlinux: expected a kernel image, got an empty"
-    ):
+    with pytest.raises(InputError, match=r"in this directory; vmlinux: expected a kernel image, got an empty"):
         list_inputs(tmp_path)
 
 
-def test_what_is_meant_to_be_read_and_cannot_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_meant_to_be_read_and_cannot_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(
         tmp_path,
         {
@@ -523,9 +519,7 @@ def test_hostile_names_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_archive_without_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no kernel image or module in this archive$"):
         members(tmp_path / "t", tar({"config": CONFIG}))
-    with pytest.raises(
-        InputError, match=r"in this archive; a\.ko: expected a kernel image, got an empty file$"
-    ):
+    with pytest.raises(InputError, match=r"in this archive; a\.ko: expected a kernel image, got an empty file$"):
         members(tmp_path / "t", tar({"a.ko": b""}))
 
 

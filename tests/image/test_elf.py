@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genpatch.errors import ImageError, RelocationError
-from genpatch.image.containers import Content
+from genpatch.image.containers import Content, Format
 from genpatch.image.elf import ElfFile, relocation_name
 from genpatch.image.read import read_image
 from tests.elfwriter import (
@@ -49,7 +49,7 @@ def parse(raw: bytes) -> ElfFile:
 
 
 def read(raw: bytes) -> Any:
-    return read_image(Content(path="vmlinux", format="elf", data=np.frombuffer(raw, np.uint8)))
+    return read_image(Content(path="vmlinux", format=Format.ELF, data=np.frombuffer(raw, np.uint8)))
 
 
 def small(**header: int) -> bytes:
@@ -151,7 +151,7 @@ def test_no_sections_at_all_in_section_zero() -> None:
 )
 def test_a_section_outside_the_file(claim: dict[str, int]) -> None:
     file = parse(elf(text(b"\x01\x00", AT, claim=claim)))
-    with pytest.raises(ImageError, match="vmlinux: section 1: expected bytes within 0x[0-9a-f]+, got 0x"):
+    with pytest.raises(ImageError, match=r"vmlinux: section 1: expected bytes within 0x[0-9a-f]+, got 0x"):
         file.contents(1)
     with pytest.raises(ImageError):
         file.address_space()
@@ -170,9 +170,6 @@ def test_a_name_outside_its_table() -> None:
     assert parse(put(raw, text_header, struct.pack("<I", 0xFFFF_FFFF))).names[1] == ""
 
 
-@pytest.mark.xfail(
-    strict=True, reason="section names have no limit: 2**20 sections times a table without a NUL fill the memory"
-)
 def test_section_names_are_bounded() -> None:
     raw = elf(text(b"\x01\x00", AT), Section(name="x" * 100_000, data=b"\0", flags=0))
     assert max(len(name) for name in parse(raw).names) <= 4096
@@ -185,7 +182,6 @@ def test_nobits_takes_no_bytes() -> None:
     assert (region.span.size, len(region.data), region.writable) == (100 << 30, 0, False)
 
 
-@pytest.mark.xfail(strict=True, reason="sh_offset of a NOBITS section is not checked, and 2**63 does not fit int64")
 def test_nobits_may_claim_any_offset() -> None:
     bss = Section(name=".bss", type=NOBITS, size=8, addr=AT + 16, claim={"offset": (1 << 64) - 1})
     memory = parse(elf(text(b"\x01\x00" * 8, AT), bss)).address_space()
@@ -200,7 +196,6 @@ def test_an_end_behind_the_address_space() -> None:
         file.address_space()
 
 
-@pytest.mark.xfail(strict=True, reason="a region that ends at 2**64 overflows uint64 in AddressSpace.ends")
 @pytest.mark.parametrize(
     "raw",
     [
@@ -242,7 +237,7 @@ def test_any_byte_of_the_headers_may_be_wrong(make: Any) -> None:
             try:
                 read(put(whole, at, bytes([value])))
             except ImageError as error:
-                assert str(error).startswith("vmlinux")
+                assert str(error).startswith("vmlinux")  # noqa: PT017
 
 
 # --- symbols
@@ -275,9 +270,7 @@ def test_a_ragged_symbol_table() -> None:
 
 @pytest.mark.parametrize("link", [0, 1, 77])
 def test_a_symbol_table_without_strings(link: int) -> None:
-    raw = elf(
-        text(bytes(16), AT), Section(name=".symtab", data=bytes(48), type=SYMTAB, flags=0, claim={"link": link})
-    )
+    raw = elf(text(bytes(16), AT), Section(name=".symtab", data=bytes(48), type=SYMTAB, flags=0, claim={"link": link}))
     with pytest.raises(ImageError, match=f"expected sh_link to a string table, got section {link}"):
         parse(raw).symbols()
 
@@ -311,9 +304,7 @@ def test_symbols_of_an_object_are_placed() -> None:
 def test_extended_section_indices() -> None:
     """A symbol with SHN_XINDEX has its section in SHT_SYMTAB_SHNDX."""
     symbols = (
-        bytes(24)
-        + symbol_record(1, Symbol(name="f", value=6), XINDEX)
-        + symbol_record(3, Symbol(name="g", value=2), 1)
+        bytes(24) + symbol_record(1, Symbol(name="f", value=6), XINDEX) + symbol_record(3, Symbol(name="g", value=2), 1)
     )
     sections = (
         text(bytes(16), align=16),

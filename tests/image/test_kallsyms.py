@@ -293,9 +293,7 @@ class TestBase:
 
     @pytest.mark.parametrize("base", [BASE, 0])
     def test_relocations_of_list_heads_vote(self, base: int) -> None:
-        heads = [
-            (base + 0x5000 + 16 * i + half, 3, base + 0x5000 + 16 * i) for i in range(3) for half in (0, 8)
-        ]
+        heads = [(base + 0x5000 + 16 * i + half, 3, base + 0x5000 + 16 * i) for i in range(3) for half in (0, 8)]
         packed = b"".join(struct.pack("<QQQ", *record) for record in [(base + 8, 3, base + 16), *heads])
         bare = encode(list(self.TEXT_ONLY), Recipe(alignment=4, addresses="pc-relative", lead=0x4000))
         image = array_of(bare.tobytes() + bytes(-len(bare) % 8) + packed)
@@ -310,9 +308,7 @@ class TestBase:
         assert got.symbols.find("_stext") == 0x80001000
 
     def test_given_base_that_contradicts_the_symbols(self) -> None:
-        with pytest.raises(
-            ImageError, match=r"expected 0xffffffff80000000 \(_start\), got 0x80000000 \(given\)"
-        ):
+        with pytest.raises(ImageError, match=r"expected 0xffffffff80000000 \(_start\), got 0x80000000 \(given\)"):
             recover(encode(FEW, V6_12), 0x80000000)
         text_only = Recipe(relative_base=BASE)
         with pytest.raises(ImageError, match=r"at most 2 GiB below 0xffffffff880ffff0 \(the last symbol\)"):
@@ -463,15 +459,11 @@ def elf_symbols(path: Path) -> set[tuple[int, str]]:
         raw, names = table.data(), elf.get_section(table["sh_link"]).data()
     records = np.frombuffer(raw, [("name", "<u4"), ("rest", "V4"), ("value", "<u8"), ("size", "<u8")])
     starts, values = records["name"].tolist(), records["value"].tolist()
-    return {
-        (value, names[at : names.index(b"\0", at)].decode()) for at, value in zip(starts, values, strict=True)
-    }
+    return {(value, names[at : names.index(b"\0", at)].decode()) for at, value in zip(starts, values, strict=True)}
 
 
 @pytest.mark.kernels
-@pytest.mark.skipif(
-    not real_kernels(), reason="GENPATCH_KERNELS names no directory with */boot and */vmlinux"
-)
+@pytest.mark.skipif(not real_kernels(), reason="GENPATCH_KERNELS names no directory with */boot and */vmlinux")
 class TestRealKernels:
     COUNTS = {  # noqa: RUF012
         b"Linux version 6.12.107+deb13-riscv64": (94_816, Layout.BASE_AFTER),

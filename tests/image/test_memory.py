@@ -129,9 +129,7 @@ def test_windows_read_what_read_reads(offset: int, size: int) -> None:
 
 def test_region_at() -> None:
     memory = space()
-    names = {
-        at: getattr(memory.region_at(BASE + at), "name", None) for at in (-1, 0, 15, 16, 23, 24, 63, 64, 75, 76)
-    }
+    names = {at: getattr(memory.region_at(BASE + at), "name", None) for at in (-1, 0, 15, 16, 23, 24, 63, 64, 75, 76)}
     assert names == {
         -1: None, 0: ".text", 15: ".text", 16: ".data", 23: ".data", 24: None, 63: None, 64: ".bss", 75: ".bss",
         76: None,

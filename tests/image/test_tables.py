@@ -94,7 +94,7 @@ def test_a_reversed_or_ragged_table(stop: int) -> None:
     file = linked(bytes(32), symbols=bounds(DATA, stop))
     with pytest.raises(
         ImageError,
-        match="^vmlinux: __stop_mcount_loc: expected a multiple of 8 bytes behind 0xffffffff80100000, got 0x",
+        match=r"^vmlinux: __stop_mcount_loc: expected a multiple of 8 bytes behind 0xffffffff80100000, got 0x",
     ):
         tables.linked_span("vmlinux", file.symbols())
 
@@ -123,7 +123,6 @@ def test_an_empty_table_inside_a_section() -> None:
     assert read_linked(linked(bytes(24), symbols=bounds(DATA + 8, DATA + 8))).entries.tolist() == []
 
 
-@pytest.mark.xfail(strict=True, reason="an empty table at the end of its section is refused: 0 bytes are not stored")
 def test_an_empty_table_at_the_end_of_a_section() -> None:
     assert read_linked(linked(bytes(24), symbols=bounds(DATA + 24, DATA + 24))).entries.tolist() == []
 
@@ -180,9 +179,6 @@ def test_relocations_with_a_symbol() -> None:
     assert table.entries.tolist() == [AT + 0x108, 0x40, AT + 0xFC]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="R_RISCV_64 against a symbol that .dynsym does not have is taken as if the symbol were 0"
-)
 @pytest.mark.parametrize("symbols", [0, 1])
 def test_a_relocation_whose_symbol_does_not_exist(symbols: int) -> None:
     with pytest.raises(ImageError):
@@ -306,9 +302,7 @@ def test_two_relocations_for_one_slot() -> None:
 
 
 def test_relocations_behind_the_end() -> None:
-    file = obj(
-        entries(8), rela((0, 1, R_RISCV_64, 0), (8, 1, R_RISCV_64, 8), (1 << 63, 9, 2, 0), name="r", info=TABLE)
-    )
+    file = obj(entries(8), rela((0, 1, R_RISCV_64, 0), (8, 1, R_RISCV_64, 8), (1 << 63, 9, 2, 0), name="r", info=TABLE))
     table = read_object(file)
     assert (table.entries.tolist(), table.outside, table.missing) == ([PLACED], 2, 0)
 
@@ -329,9 +323,7 @@ def test_an_object_without_symbols() -> None:
 
 def test_entries_with_named_symbols() -> None:
     labels = (Symbol(name=".Lpfe0", value=24, kind=0, binding=LOCAL), Symbol(name="f", value=8, section=".text.hot"))
-    file = obj(
-        entries(16), rela((0, 3, R_RISCV_64, 0), (8, 4, R_RISCV_64, -8), name="r", info=TABLE), symbols=labels
-    )
+    file = obj(entries(16), rela((0, 3, R_RISCV_64, 0), (8, 4, R_RISCV_64, -8), name="r", info=TABLE), symbols=labels)
     assert read_object(file).entries.tolist() == [PLACED + 24, PLACED + 64]
 
 
@@ -340,9 +332,7 @@ def test_entries_with_named_symbols() -> None:
 
 def records(at: int, *code: int) -> bytes:
     """16-byte records that begin with a distance from themselves."""
-    return b"".join(
-        struct.pack("<iiII", target - (at + 16 * number), 99, 0, 0) for number, target in enumerate(code)
-    )
+    return b"".join(struct.pack("<iiII", target - (at + 16 * number), 99, 0, 0) for number, target in enumerate(code))
 
 
 def marks(start: str, stop: str, at: int, size: int) -> tuple[Symbol, ...]:
@@ -366,13 +356,9 @@ def test_jump_labels_and_alternatives() -> None:
     assert tables.linked_other_patches(memory, symbols).tolist() == [AT + 4, AT + 8, AT + 48]
 
 
-@pytest.mark.parametrize(
-    ("at", "size"), [(DATA, 0), (DATA, -16), (DATA, 24), (DATA, 64), (DATA + 0x1000, 16)], ids=str
-)
+@pytest.mark.parametrize(("at", "size"), [(DATA, 0), (DATA, -16), (DATA, 24), (DATA, 64), (DATA + 0x1000, 16)], ids=str)
 def test_a_jump_table_that_lies(at: int, size: int) -> None:
-    file = linked(
-        records(DATA, AT, AT + 4), symbols=marks("__start___jump_table", "__stop___jump_table", at, size)
-    )
+    file = linked(records(DATA, AT, AT + 4), symbols=marks("__start___jump_table", "__stop___jump_table", at, size))
     assert tables.linked_other_patches(file.address_space(), file.symbols()).tolist() == []
 
 

@@ -60,9 +60,7 @@ def in_capstones_words(insn: Insn) -> str:
     """Return our text, spelled as capstone 5 spells it where it is behind GNU and LLVM."""
     text = insn.text()
     if text.startswith("li ") and insn.name == "addi":
-        return re.sub(
-            r"^li (\w+), 0$", r"mv \1, zero", re.sub(r"^li (\w+), (?!0$)", r"addi \1, zero, ", text)
-        )
+        return re.sub(r"^li (\w+), 0$", r"mv \1, zero", re.sub(r"^li (\w+), (?!0$)", r"addi \1, zero, ", text))
     return re.sub(r"\b0\b", "unknown", text) if insn.name == "fence" else text
 
 

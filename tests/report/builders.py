@@ -54,9 +54,7 @@ RULES = (
 )
 
 
-def finding(
-    code: str = "GP205", name: str = "frozen-hi20", level: str = "error", **more: Any
-) -> FindingRecord:
+def finding(code: str = "GP205", name: str = "frozen-hi20", level: str = "error", **more: Any) -> FindingRecord:
     values: dict[str, Any] = {
         "image": "vmlinux",
         "address": "0xffffffff8004bc60",
@@ -248,16 +246,11 @@ def hostile() -> AuditDocument:
     )
     bad = " ".join(HOSTILE)
     rules = (
-        *(
-            rule(f"GP{number}", "frame-offsets", "skipped", reason=text)
-            for number, text in enumerate(HOSTILE, 301)
-        ),
+        *(rule(f"GP{number}", "frame-offsets", "skipped", reason=text) for number, text in enumerate(HOSTILE, 301)),
         rule("GP205", "frozen-hi20", "fail", findings=len(findings)),
         rule("GP901", "relocations", "error", reason=bad),
     )
-    record = image(
-        "dir/" + SCRIPT + ESCAPES, rules=rules, findings=findings, scheme_evidence=(bad,), notes=(bad,)
-    )
+    record = image("dir/" + SCRIPT + ESCAPES, rules=rules, findings=findings, scheme_evidence=(bad,), notes=(bad,))
     named = source(record.input.path, kind=bad, kernel_release=bad, build_id=bad, symbols=bad)
     table = replace(record.table, source=bad)
     return single(replace(record, input=named, table=table))
@@ -266,9 +259,7 @@ def hostile() -> AuditDocument:
 def baselined() -> AuditDocument:
     """The faulty kernel with all but one finding in the baseline."""
     document = faulty()
-    findings = tuple(
-        replace(each, baseline="new" if each.rule == "GP104" else "unchanged") for each in FINDINGS
-    )
+    findings = tuple(replace(each, baseline="new" if each.rule == "GP104" else "unchanged") for each in FINDINGS)
     record = replace(document.total, findings=findings)
     return replace(single(record), summary=summary(1, findings[-1:], RULES))
 

@@ -130,10 +130,7 @@ def test_several_images_are_marked_like_their_sum() -> None:
 
 
 def test_worst_follows() -> None:
-    known = {
-        name: entry(count=99999)
-        for name in ("1040000000000000:1", "2050000000000000:1", "2050000000000000:2")
-    }
+    known = {name: entry(count=99999) for name in ("1040000000000000:1", "2050000000000000:1", "2050000000000000:2")}
     marked, _ = apply_baseline(faulty(), read(body(known)))
     assert marked.summary.worst == "warning"
 

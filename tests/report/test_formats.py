@@ -141,9 +141,7 @@ def test_no_name_breaks_a_format(path: str, symbol: str, section: str, message: 
         rule("GP901", "y", "error", reason=reason),
     )
     rows = replace(site_rows(2), symbols=(symbol, section), sections=(section, symbol))
-    record = image(
-        path, findings=(one,), rules=rules, site_rows=rows, scheme_evidence=(reason,), notes=(reason,)
-    )
+    record = image(path, findings=(one,), rules=rules, site_rows=rows, scheme_evidence=(reason,), notes=(reason,))
     for document in (single(record), several(record, image("other"))):
         for name in ALL:
             text = rendered(name, document)

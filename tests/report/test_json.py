@@ -108,8 +108,7 @@ def test_json_keeps_hostile_names_as_they_are() -> None:
 def test_gitlab() -> None:
     report = load("gitlab", faulty())
     assert report[0] == {
-        "description": "GP104 function-alignment: "
-        "18,861 functions stand on 2 bytes, 4 are needed for one store a word",
+        "description": "GP104 function-alignment: 18,861 functions stand on 2 bytes, 4 are needed for one store a word",
         "check_name": "GP104",
         "fingerprint": "1040000000000000:1",
         "severity": "critical",

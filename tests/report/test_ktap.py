@@ -119,9 +119,7 @@ def test_notes_fail_when_strict() -> None:
 def test_images_are_tests() -> None:
     images = [test for test in checked(modules()) if test[1].endswith(".ko")]
     assert [result for result, _, _ in images] == ["ok", "not ok", "not ok", "ok"]
-    assert text(modules()).startswith(
-        "KTAP version 1\n1..4\n  KTAP version 1\n  1..4\n  ok 1 GP101 sled-size\n"
-    )
+    assert text(modules()).startswith("KTAP version 1\n1..4\n  KTAP version 1\n  1..4\n  ok 1 GP101 sled-size\n")
 
 
 def test_no_rule_selected() -> None:

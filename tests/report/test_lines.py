@@ -31,8 +31,7 @@ def test_concise() -> None:
         "18,861 functions stand on 2 bytes, 4 are needed for one store a word (set_reset_devices)"
     )
     assert found[4] == (
-        "vmlinux: note: GP107 call-pair-layout: "
-        "52 call pairs straddle a 4 KiB page and 3,707 a 64-byte cache line"
+        "vmlinux: note: GP107 call-pair-layout: 52 call pairs straddle a 4 KiB page and 3,707 a 64-byte cache line"
     )
 
 
@@ -61,9 +60,7 @@ def test_jsonl_of_several_images_skips_those_without_rows() -> None:
 
 
 def test_jsonl_names_a_rule_once_a_site() -> None:
-    rows = replace(
-        site_rows(1), hits=(("GP104", np.array([0, 0], np.int64)), ("GP104", np.array([0], np.int64)))
-    )
+    rows = replace(site_rows(1), hits=(("GP104", np.array([0, 0], np.int64)), ("GP104", np.array([0], np.int64))))
     assert json.loads(lines("jsonl", single(image(site_rows=rows)))[0])["rules"] == ["GP104"]
 
 

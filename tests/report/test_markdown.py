@@ -143,7 +143,5 @@ def test_long_lists_are_cut() -> None:
 
 def test_baseline_and_clean() -> None:
     assert "GP205" not in text(baselined())
-    assert "**1 error, 0 warnings, 0 notes; 3 rules not run, 1 failed; 4 known findings**" in text(
-        baselined()
-    )
+    assert "**1 error, 0 warnings, 0 notes; 3 rules not run, 1 failed; 4 known findings**" in text(baselined())
     assert "### Findings" not in text(clean())

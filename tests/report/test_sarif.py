@@ -238,8 +238,5 @@ def test_remarks_are_notifications() -> None:
 
 def test_equal_fingerprints_get_ordinals() -> None:
     same = tuple(replace(finding(), fingerprint="00112233445566aa") for _ in range(2))
-    hashes = [
-        r["partialFingerprints"]["primaryLocationLineHash"]
-        for r in run(single(image(findings=same)))["results"]
-    ]
+    hashes = [r["partialFingerprints"]["primaryLocationLineHash"] for r in run(single(image(findings=same)))["results"]]
     assert hashes == ["00112233445566aa:1", "00112233445566aa:2"]

@@ -181,9 +181,7 @@ def test_the_cap_is_shared_and_the_rest_is_counted() -> None:
 
 
 def test_a_rule_beyond_the_cap_still_has_its_heading() -> None:
-    findings = tuple(
-        finding(f"GP{code}", f"rule-{code}", message=f"message {code}") for code in range(101, 131)
-    )
+    findings = tuple(finding(f"GP{code}", f"rule-{code}", message=f"message {code}") for code in range(101, 131))
     page = text(single(image(findings=findings)), max_findings=5)
     assert page.count("\nerror GP") == 30
     assert page.count("  message ") == 5
@@ -247,9 +245,7 @@ def test_facts_that_are_missing_have_no_line() -> None:
 
 
 def test_more_kinds_of_sled_than_lines() -> None:
-    sleds = tuple(
-        replace(image().sleds[0], before=0, after=2 * size, sites=1000 // size) for size in range(1, 8)
-    )
+    sleds = tuple(replace(image().sleds[0], before=0, after=2 * size, sites=1000 // size) for size in range(1, 8))
     page = text(single(image(sleds=sleds)))
     assert "  sleds     1,000 with 0 bytes before, 2 after, nop\n" in page
     assert "              508 of 3 other kinds\n" in page
