@@ -9,8 +9,7 @@ addresses within reach of the image. Which layout it is, those bytes decide, nev
 
 Sources:
     linux scripts/kallsyms.c and kernel/kallsyms.c of v6.1, v6.12 and v7.2.
-    linux kernel commit 404bad70fcf7 ("scripts/kallsyms: change the output order") (in v6.4): the addresses
-    moved behind the token index.
+    In v6.4 scripts/kallsyms.c began to write the addresses behind the token index.
     linux kernel commit a081b5789255 ("kallsyms: Get rid of kallsyms relative base") (in v7.0): offsets count
     from their own places.
 """

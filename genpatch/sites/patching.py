@@ -139,9 +139,10 @@ class PatchingCode:
     def span(self, name: str) -> Span | None:
         """Return where a routine lies, None if there is no such symbol or it is empty."""
         index = self.image.symbols.find_index(name)
-        return None if index is None else self._span_of(index)
+        return None if index is None else self.span_of(index)
 
-    def _span_of(self, index: int) -> Span | None:
+    def span_of(self, index: int) -> Span | None:
+        """Return where the routine at a symbol lies, None if it is empty."""
         start = int(self.image.symbols.address[index])
         size = int(self.image.symbols.size[index])
         end = start + size if 0 < size <= _MAX_ROUTINE else self._next_function(start)
@@ -285,7 +286,7 @@ class PatchingCode:
 
     def trampoline_at(self, name: str, index: int) -> Trampoline | None:
         """Return the trampoline at one symbol, None where it is empty."""
-        span = self._span_of(index)
+        span = self.span_of(index)
         return None if span is None else _trampoline(name, span, read_routine(self.image.memory, span.start, span.end))
 
     @cached_property

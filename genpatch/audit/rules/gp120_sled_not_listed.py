@@ -72,8 +72,10 @@ def sled_not_listed(facts: Facts) -> Iterator[Finding]:
 def _unlisted(facts: Facts) -> tuple[U64Array, I64Array]:
     """Return addresses and symbols of the functions in instructions that no entry belongs to."""
     symbols = facts.image.symbols
-    starts, first = np.unique(symbols.function_starts, return_index=True)
-    executable = facts.executable[facts.image.memory.region_numbers(starts)]
-    listed = np.isin(starts, facts.sites.func)
-    keep = executable & ~listed
-    return starts[keep], symbols.functions[first[keep]]
+    starts = symbols.function_starts
+    sites = np.sort(facts.sites.func)
+    at = np.searchsorted(sites, starts)
+    fresh = np.append(True, starts[1:] != starts[:-1])[: len(starts)]  # one symbol an address
+    keep = np.flatnonzero(fresh & (sites[np.minimum(at, len(sites) - 1)] != starts))
+    keep = keep[facts.executable[facts.image.memory.region_numbers(starts[keep])]]
+    return starts[keep], symbols.functions[keep]

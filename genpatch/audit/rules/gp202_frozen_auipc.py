@@ -9,6 +9,7 @@ import numpy as np
 
 from ...isa.encoding import hi20_of
 from ...schemes import Link
+from ...units import Span
 from ..cases import CALL_OPS_CODE, CALL_OPS_MAKE_CALL, SITES_AT, Code, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, plural, where
@@ -25,6 +26,7 @@ _WITH_GUARD = replaced(CALL_OPS_CODE, "ftrace_make_call", _GUARD + CALL_OPS_MAKE
 _DIRECT = Code(name="ftrace_stub_direct_tramp", source="jalr zero, 0(t0)", at=CALL_OPS_CODE[0].at + 0xC0)
 _REGISTER = {"register_ftrace_direct": SITES_AT + 0x8000}
 _MOST = 256
+_JR_T0 = (b"\x82\x82", b"\x67\x80\x02\x00")  # c.jr t0; jalr zero, 0(t0)
 _CROSSES = SITES_AT + 0x808  # from here ftrace_caller is below, the direct target above a multiple of 4096 + 2048
 
 
@@ -103,7 +105,20 @@ def _callable_near(facts: Facts, caller: int, limit: int) -> list[tuple[str, int
         address = int(symbols.address[index])  # what has a sled itself returns through ra
         if address == caller or (own is not None and address in own):
             continue
+        span = facts.code.span_of(int(index))
+        if span is None or not _may_return_through_t0(facts, span):
+            continue
         trampoline = facts.code.trampoline_at(symbols.name(int(index)), int(index))
         if trampoline is not None and trampoline.link is Link.T0 and trampoline.complete:
             found.setdefault(address, symbols.name(int(index)))
     return [(name, address) for address, name in found.items()]
+
+
+def _may_return_through_t0(facts: Facts, span: Span) -> bool:
+    """Tell quickly whether a routine holds the bytes of jr t0 at all."""
+    region = facts.image.memory.region_at(span.start)
+    if region is None:
+        return False
+    at = span.start - region.span.start
+    text = region.data[at : at + span.size].tobytes()
+    return any(jump in text for jump in _JR_T0)
