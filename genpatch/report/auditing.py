@@ -244,8 +244,8 @@ class _Worker:
 
     def _kernel_of(self, image: KernelImage) -> Facts | None:
         """Return the kernel of the module's release or an object's folder, or the only one there is."""
-        folder = Path(image.path).parent
         if image.kind is ImageKind.OBJECT:
+            folder = Path(image.path).parent
             return next((kernel for kernel in self.kernels if Path(kernel.image.path).parent == folder), None)
         same = [kernel for kernel in self.kernels if kernel.image.release == image.release]
         if same:
@@ -255,7 +255,7 @@ class _Worker:
     def _read(self, ref: InputRef) -> KernelImage:
         content = open_ref(ref, limit=self.options.limit)
         image = replace(read_image(content, self.read_options), path=ref.path)
-        if image.config.known:
+        if image.config.known or not self.configs:
             return image
         for folder in Path(ref.path).parents:  # the nearest configuration found above the image
             config = self.configs.get(str(folder))

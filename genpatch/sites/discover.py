@@ -109,6 +109,8 @@ def _behind_landing_pad(image: KernelImage, entry: U64Array, near: BoolArray) ->
 
     Source: RISC-V Zicfilp: LPAD is AUIPC with rd = x0.
     """
+    if near.all():
+        return ~near, np.full(len(entry), -1, np.int64)
     symbol = image.symbols.at_or_before(entry)
     start = image.symbols.address[np.maximum(symbol, 0)]
     at_pad = (symbol >= 0) & (entry - start == np.uint64(LANDING_PAD_SIZE)) & ~near
@@ -146,6 +148,8 @@ def _nop_run(parcels: U16Array, stored: BoolArray, *, alike: bool = False) -> tu
     """
     rows, columns = parcels.shape
     compressed = (parcels == _C_NOP) & stored
+    if columns and compressed.all():  # the usual case
+        return np.full(rows, columns * 2, np.int64), np.full(rows, Nops.C_NOP, np.uint8)
     full = np.zeros_like(compressed)
     full[:, :-1] = (parcels[:, :-1] == _NOP_LOW) & (parcels[:, 1:] == _NOP_HIGH) & stored[:, :-1] & stored[:, 1:]
     if alike:
