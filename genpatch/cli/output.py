@@ -7,11 +7,19 @@ import os
 import sys
 from collections.abc import Iterable
 
+from ..errors import InputError
+
 
 def write_out(chunks: Iterable[str]) -> None:
-    """Write text to stdout; when the reader has gone (``| head``) the rest is dropped without a word."""
+    """Write text to stdout; when the reader has gone (``| head``) the rest is dropped without a word.
+
+    Raises:
+        InputError: it cannot be written (the disk is full).
+    """
     try:
         sys.stdout.writelines(chunks)
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes there at exit
+        if not isinstance(error, BrokenPipeError):
+            raise InputError("standard output", got=error.strerror or str(error)) from error
