@@ -257,7 +257,8 @@ PAIR_CODE = (
 def replaced(code: tuple[Code, ...], name: str, source: str) -> tuple[Code, ...]:
     """Return the routines with one rewritten, or added at a free place."""
     if all(each.name != name for each in code):
-        return (*code, Code(name=name, source=source, at=TEXT + 0x800))
+        free = max(TEXT + 0x700, *(each.at for each in code)) + 0x100
+        return (*code, Code(name=name, source=source, at=free))
     return tuple(Code(name=name, source=source, at=each.at) if each.name == name else each for each in code)
 
 

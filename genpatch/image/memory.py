@@ -167,7 +167,3 @@ class AddressSpace:
                 found[row, low:high] = buffer[first + low : first + high]
                 stored[row, low:high] = True
         return found, stored
-
-    def text_spans(self) -> list[Region]:
-        """Return the executable regions."""
-        return [region for region in self.regions if region.executable]

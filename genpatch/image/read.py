@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import GenpatchError, ImageError, TypesError
-from ..units import Span, U8Array, U64Array, as_hex
+from ..units import Span, U8Array, as_hex
 from . import tables
 from .bootimage import (
     BootImage,
@@ -227,7 +227,8 @@ def _read_boot(content: Content, options: ReadOptions) -> KernelImage:
     else:
         recovered = recover(content.data, None)
         symbols, base = recovered.symbols, recovered.base
-        notes.append(f"symbols recovered from kallsyms ({recovered.layout}), base {as_hex(base)}")
+        where = f"base {as_hex(base)} ({recovered.base_source})"
+        notes.append(f"symbols recovered from kallsyms ({recovered.layout}), {where}")
     memory = _boot_memory(content.data, base, symbols)
     trouble = _boot_trouble(content.path, content.data, base, symbols, given=options.system_map is not None)
     image = KernelImage(
@@ -367,8 +368,3 @@ def _with_config(image: KernelImage, options: ReadOptions, embedded: U8Array | N
         return image if raw is None else replace(image, config=parse_config(raw, "IKCONFIG"))
     except GenpatchError as error:
         return replace(image, trouble=(*image.trouble, f"IKCONFIG: {error}"))
-
-
-def entries_of(image: KernelImage) -> U64Array:
-    """Return the table's entries, zeros included: uint64[n]; empty without a table."""
-    return image.table.entries if image.table is not None else np.empty(0, np.uint64)

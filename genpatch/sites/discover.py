@@ -67,7 +67,7 @@ def _functions(image: KernelImage, entry: U64Array, candidate: I64Array) -> tupl
         usual = values[np.argmax(count)]
         candidate, distance = _prefer_usual(image, entry, candidate, distance, usual, near)
         address = entry + distance
-        near |= _at_usual(image, entry, candidate, distance, usual) & ~padded
+        near |= (candidate >= 0) & (distance == usual) & ~padded  # whatever the bytes between are
     func = np.where(near, address, entry + usual)
     func[padded] = entry[padded] - np.uint64(LANDING_PAD_SIZE)
     return func, np.where(padded, pad_symbol, np.where(near, candidate, -1)), lead
@@ -94,14 +94,6 @@ def _prefer_usual(
     candidate, distance = candidate.copy(), distance.copy()
     candidate[odd[fits]], distance[odd[fits]] = other[fits], usual
     return candidate, distance
-
-
-def _at_usual(
-    image: KernelImage, entry: U64Array, candidate: I64Array, distance: U64Array, usual: np.uint64
-) -> BoolArray:
-    """Tell which entries stand the usual distance before a symbol, whatever the bytes between are."""
-    fits: BoolArray = (candidate >= 0) & (distance == usual)
-    return fits
 
 
 def _behind_landing_pad(image: KernelImage, entry: U64Array, near: BoolArray) -> tuple[BoolArray, I64Array]:

@@ -168,10 +168,6 @@ def test_read_of_what_is_not_there(offset: int, size: int) -> None:
         space().read(BASE + offset, size)
 
 
-def test_text_spans() -> None:
-    assert [each.name for each in space().text_spans()] == [".text"]
-
-
 def test_sliding_rows() -> None:
     rows = sliding_rows(np.array([1, 2, 3, 4], np.uint8), 3)
     assert rows.tolist() == [[1, 2, 3], [2, 3, 4]]

@@ -18,7 +18,7 @@ from genpatch.errors import ImageError
 from genpatch.image.config import parse_config
 from genpatch.image.containers import Content, Format
 from genpatch.image.model import ImageKind, KernelImage
-from genpatch.image.read import ReadOptions, entries_of, read_image
+from genpatch.image.read import ReadOptions, read_image
 from genpatch.image.system_map import read_system_map
 from tests.elfwriter import (
     ALLOC,
@@ -43,6 +43,10 @@ SITES = [FUNCTIONS + 0x18, FUNCTIONS + 0x38, FUNCTIONS + 0x58]
 def read(raw: bytes, **options: Any) -> KernelImage:
     data = np.frombuffer(raw, np.uint8)
     return read_image(Content(path="vmlinux", format=Format.ELF, data=data), ReadOptions(**options))
+
+
+def entries_of(image: KernelImage) -> np.ndarray:
+    return image.table.entries if image.table is not None else np.empty(0, np.uint64)
 
 
 def build_id(raw: bytes) -> Section:

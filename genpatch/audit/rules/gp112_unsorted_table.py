@@ -18,10 +18,6 @@ _SORTS_MODULES = replaced(
     "addi sp, sp, -16\n sd ra, 0(sp)\n beq a0, zero, out\n jal ra, sort\n out: ld ra, 0(sp)\n addi sp, sp, 16\n"
     "jalr zero, 0(ra)",
 )
-_SORTS_MODULES = tuple(
-    each if each.name != "ftrace_process_locs" else type(each)(name=each.name, source=each.source, at=each.at + 0x100)
-    for each in _SORTS_MODULES
-)
 
 
 @rule(
