@@ -27,6 +27,8 @@ class Spec:
         text: how operands print, a format string over rd, rs1, rs2, imm, hi20, target, csr, pred, succ.
         base: for a compressed instruction, the name of what it expands to, else empty.
         implied: (operand, value) pairs that a compressed instruction does not encode.
+        run: what it does, in the notation of `semantics`; empty for a compressed instruction, which does
+            what its base does.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Spec:
     text: str
     base: str = ""
     implied: tuple[tuple[str, int], ...] = ()
+    run: str = ""
 
     @property
     def operands(self) -> tuple[str, ...]:
@@ -183,7 +186,7 @@ def _bucket_of(word: int) -> int:
 def extension(name: str) -> Callable[..., Spec]:
     """Return the function by which an extension's file declares its instructions.
 
-    ``insn("ld", "rd rs1 imm12", match, mask, text)``, with ``base=`` and the implied operands for a
+    ``insn("ld", "rd rs1 imm12", match, mask, text, run)``, with ``base=`` and the implied operands for a
     compressed one. It returns the Spec, and raises ValueError for a name that exists.
     """
 
@@ -193,6 +196,7 @@ def extension(name: str) -> Callable[..., Spec]:
         match: int,
         mask: int,
         text: str = "",
+        run: str = "",
         *,
         base: str = "",
         **implied: int,
@@ -200,7 +204,7 @@ def extension(name: str) -> Callable[..., Spec]:
         fields = tuple(FIELDS[operand] for operand in operands.split())
         size = insn_size(match)
         pairs = tuple(implied.items())
-        return _register(Spec(mnemonic, fields, match, mask, size, name, text, base, pairs))
+        return _register(Spec(mnemonic, fields, match, mask, size, name, text, base, pairs, run))
 
     return insn
 

@@ -7,9 +7,9 @@ from .insn import alias, extension
 
 insn = extension("Priv")
 
-insn("sret", "", 0x10200073, 0xFFFFFFFF)
-insn("mret", "", 0x30200073, 0xFFFFFFFF)
-insn("wfi", "", 0x10500073, 0xFFFFFFFF)
-insn("sfence.vma", "rs1 rs2", 0x12000073, 0xFE007FFF, "{rs1}, {rs2}")
+insn("sret", "", 0x10200073, 0xFFFFFFFF, "", "sret()")
+insn("mret", "", 0x30200073, 0xFFFFFFFF, "", "mret()")
+insn("wfi", "", 0x10500073, 0xFFFFFFFF, "", "wfi()")
+insn("sfence.vma", "rs1 rs2", 0x12000073, 0xFE007FFF, "{rs1}, {rs2}", "sfence(rs1, rs2)")
 alias("sfence.vma", of="sfence.vma", rs1=0, rs2=0)
 alias("sfence.vma", "{rs1}", of="sfence.vma", rs2=0)

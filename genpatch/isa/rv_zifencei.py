@@ -8,4 +8,4 @@ from .insn import extension
 insn = extension("Zifencei")
 
 # imm, rs1 and rd are reserved for finer fences; base implementations shall ignore them
-insn("fence.i", "", 0x0000100F, 0x0000707F)
+insn("fence.i", "", 0x0000100F, 0x0000707F, "", "fence_i()")
