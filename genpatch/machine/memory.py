@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Memory of a scalar hart: mapped regions with permissions, copied page by page when they are written.
+
+The quick way to a value is two lookups that a translated instruction does by itself:
+``loads["Q"][address >> 12][(address & 4095) >> 3]``. What is no plain page - unmapped, shared between regions,
+poisoned, watched, an alias, code - is there a `_SlowPage`, which looks like an array and asks the memory.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..units import MASK64, Span, as_hex
+from .outcome import Cause, CodeWritten, Trap
+
+__all__ = ["PAGE", "Mapping", "Memory", "Permissions"]
+
+PAGE = 4096
+PAGE_SHIFT = 12
+POISON = 0xA5
+"""The byte that stands where nothing was written."""
+
+_FORMATS = {"B": 1, "H": 2, "I": 4, "Q": 8, "b": 1, "h": 2, "i": 4, "q": 8}
+_UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+Page = memoryview
+"""4096 bytes, writable once a memory owns them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What may be done with a region's bytes."""
+
+    read: bool = False
+    write: bool = False
+    execute: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Permissions:
+        """Read ``"rw"``, ``"rx"``, ``"rwx"``."""
+        return cls("r" in text, "w" in text, "x" in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One region.
+
+    Args:
+        span: addresses it covers.
+        content: its first bytes, shared and never written; what is behind them is zero.
+        permissions: what may be done with it.
+        name: for messages.
+        poison: bytes that are read before they are written are reported.
+        target: the address that span.start stands for, if the region is a second name for other bytes.
+    """
+
+    span: Span
+    content: memoryview
+    permissions: Permissions
+    name: str = ""
+    poison: bool = False
+    target: int | None = None
+
+
+class _SlowPage:
+    """Stands where a page cannot be indexed directly; asks the memory for each access."""
+
+    __slots__ = ("format", "memory", "start", "width")
+
+    def __init__(self, memory: Memory, page: int, code: str):
+        self.memory, self.start, self.format, self.width = memory, page << PAGE_SHIFT, code, _FORMATS[code]
+
+    def __getitem__(self, index: int) -> int:
+        value = self.memory.load(self.width, self.start + index * self.width)
+        bits = 8 * self.width
+        return value - ((value >> bits - 1) << bits) if self.format.islower() else value
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self.memory.store(self.width, self.start + index * self.width, value)
+
+
+class _Loads(dict[int, Any]):
+    """Pages that may be read, by number, as arrays of one format; filled as they are asked for."""
+
+    __slots__ = ("format", "memory")
+
+    def __init__(self, memory: Memory, code: str):
+        super().__init__()
+        self.memory, self.format = memory, code
+
+    def __missing__(self, page: int) -> Any:
+        data = self.memory.plain_page(page)
+        if data is None:
+            return _SlowPage(self.memory, page, self.format)
+        view = self[page] = data.cast(self.format) if self.format != "B" else data
+        return view
+
+
+class _Stores(_Loads):
+    """Pages that may be written."""
+
+    __slots__ = ()
+
+    def __missing__(self, page: int) -> Any:
+        data = self.memory.own_plain_page(page)
+        if data is None:
+            return _SlowPage(self.memory, page, self.format)
+        view = self[page] = data.cast(self.format) if self.format != "B" else data
+        return view
+
+
+class Memory:
+    """What a hart loads, stores and fetches.
+
+    Args:
+        misaligned: whether a load or store may stand at any address; if not it is a fault.
+
+    Attributes:
+        loads, stores: the quick way, see the module; a dict of pages for each format of `struct`.
+        observer: called with (what, address, width, value) for each store to a watched span, as
+            ``"store"``, and for each read of poison, as ``"poison"``.
+    """
+
+    def __init__(self, *, misaligned: bool = True):
+        self.misaligned = misaligned
+        self.observer: Callable[[str, int, int, int], None] | None = None
+        self.mappings: list[Mapping] = []
+        self._starts: list[int] = []
+        self._pages: dict[int, Page] = {}  # pages that differ from their mappings' content
+        self._owned: set[int] = set()  # of these, the ones that no fork shares
+        self._written: dict[int, bytearray] = {}  # of poisoned pages, which bytes hold something
+        self._code_pages: set[int] = set()
+        self._watched: list[Span] = []
+        self.loads = {code: _Loads(self, code) for code in _FORMATS}
+        self.stores = {code: _Stores(self, code) for code in "BHIQ"}
+
+    # -- what is mapped
+
+    def map(
+        self,
+        start: int,
+        content: bytes | bytearray | memoryview = b"",
+        *,
+        size: int | None = None,
+        permissions: str = "rw",
+        name: str = "",
+        poison: bool = False,
+    ) -> Mapping:
+        """Map bytes at an address.
+
+        Args:
+            start: first address.
+            content: the first bytes; the buffer is kept and never written.
+            size: bytes in all, zero behind the content; the content's size by default.
+            permissions: of ``r``, ``w`` and ``x``.
+            name: for messages.
+            poison: report bytes that are read before they are written.
+        Raises:
+            ValueError: the region is empty, leaves the address space or overlaps another.
+        """
+        view = memoryview(content).cast("B").toreadonly()
+        span = Span(start, start + max(len(view), size or 0))
+        return self._insert(Mapping(span, view, Permissions.of(permissions), name, poison))
+
+    def alias(self, start: int, size: int, target: int, *, permissions: str = "rw", name: str = "") -> Mapping:
+        """Make [start, start + size) another name for the bytes at `target`; errors as `map`."""
+        span = Span(start, start + size)
+        return self._insert(Mapping(span, memoryview(b""), Permissions.of(permissions), name, target=target))
+
+    def unmap(self, mapping: Mapping) -> None:
+        """Take a region away; what was written to it is lost unless it was an alias.
+
+        Raises:
+            ValueError: it is not mapped.
+        """
+        position = self.mappings.index(mapping)
+        del self.mappings[position], self._starts[position]
+        self._forget_views()
+        for page in range(mapping.span.start >> PAGE_SHIFT, (mapping.span.end - 1 >> PAGE_SHIFT) + 1):
+            if page in self._pages and not any(self._mappings_in(page)):
+                del self._pages[page]
+                self._written.pop(page, None)
+
+    def _insert(self, mapping: Mapping) -> Mapping:
+        span = mapping.span
+        if not 0 <= span.start < span.end <= MASK64 + 1:
+            raise ValueError(f"{span} is no part of the address space")
+        position = bisect_right(self._starts, span.start)
+        for other in self.mappings[max(position - 1, 0) : position + 1]:
+            if other.span.start < span.end and span.start < other.span.end:
+                raise ValueError(f"{span} {mapping.name} overlaps {other.span} {other.name}".strip())
+        self.mappings.insert(position, mapping)
+        self._starts.insert(position, span.start)
+        self._forget_views()
+        return mapping
+
+    def mapping_at(self, address: int) -> Mapping | None:
+        """Return the region that holds an address, or None."""
+        position = bisect_right(self._starts, address) - 1
+        if position < 0 or address not in self.mappings[position].span:
+            return None
+        return self.mappings[position]
+
+    def watch(self, span: Span) -> None:
+        """Report every store into a span to the observer."""
+        self._watched.append(span)
+        self._forget_views()
+
+    def fork(self) -> Memory:
+        """Return a memory that starts with the same bytes; neither sees what the other writes from now on."""
+        child = Memory(misaligned=self.misaligned)
+        child.mappings, child._starts = list(self.mappings), list(self._starts)
+        child._watched = list(self._watched)
+        child._pages = dict(self._pages)
+        child._written = {page: bytearray(written) for page, written in self._written.items()}
+        self._owned.clear()
+        self._forget_views()
+        return child
+
+    def _forget_views(self) -> None:
+        for views in (*self.loads.values(), *self.stores.values()):
+            views.clear()
+
+    # -- pages
+
+    def _mappings_in(self, page: int) -> list[Mapping]:
+        start, end = page << PAGE_SHIFT, (page + 1) << PAGE_SHIFT
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        last = bisect_right(self._starts, end - 1)
+        return [mapping for mapping in self.mappings[first:last] if mapping.span.end > start]
+
+    def _plain_mapping(self, page: int) -> Mapping | None:
+        """Return the region that a whole page is of, if its bytes can be used as they are."""
+        mapping = self.mapping_at(page << PAGE_SHIFT)
+        if mapping is None or mapping.span.end < (page + 1) << PAGE_SHIFT or mapping.poison:
+            return None
+        return mapping if mapping.target is None else None
+
+    def _content(self, page: int) -> Page:
+        """Return a page's bytes as its regions have them."""
+        mapping = self._plain_mapping(page)
+        if mapping is not None:
+            offset = (page << PAGE_SHIFT) - mapping.span.start
+            part = mapping.content[offset : offset + PAGE]
+            if len(part) == PAGE:
+                return part
+        data = bytearray(PAGE)
+        for mapping in self._mappings_in(page):
+            _copy_overlap(mapping, page, data)
+        return memoryview(data).toreadonly()
+
+    def _page(self, page: int) -> Page:
+        held = self._pages.get(page)
+        return self._content(page) if held is None else held
+
+    def _own(self, page: int) -> Page:
+        """Return a page's bytes to write to."""
+        if page not in self._owned:
+            self._pages[page] = memoryview(bytearray(self._page(page)))
+            self._owned.add(page)
+            for views in self.loads.values():
+                views.pop(page, None)
+        return self._pages[page]
+
+    def plain_page(self, page: int) -> Page | None:
+        """Return the bytes of a page that may be read without asking further, else None."""
+        mapping = self._plain_mapping(page)
+        return self._page(page) if mapping is not None and mapping.permissions.read else None
+
+    def own_plain_page(self, page: int) -> Page | None:
+        """Return the bytes of a page that may be written without asking further, else None."""
+        mapping = self._plain_mapping(page)
+        if mapping is None or not mapping.permissions.write or page in self._code_pages:
+            return None
+        start = page << PAGE_SHIFT
+        if any(span.start < start + PAGE and start < span.end for span in self._watched):
+            return None
+        return self._own(page)
+
+    # -- the guest's accesses
+
+    def load(self, width: int, address: int) -> int:
+        """Return `width` bytes at an address, zero-extended.
+
+        Raises:
+            Trap: it may not be read.
+        """
+        address &= MASK64
+        if address & width - 1 and not self.misaligned:
+            raise Trap(Cause.LOAD_MISALIGNED, address)
+        return int.from_bytes(b"".join(self._load_parts(width, address)), "little")
+
+    def load_signed(self, width: int, address: int) -> int:
+        """Return `width` bytes as two's complement; errors as `load`."""
+        value = self.load(width, address)
+        return value - (value >> 8 * width - 1 << 8 * width)
+
+    def _load_parts(self, width: int, address: int) -> list[bytes]:
+        parts = []
+        while width:
+            mapping = self.mapping_at(address)
+            if mapping is None or not mapping.permissions.read:
+                raise Trap(Cause.LOAD_FAULT, address)
+            size = min(width, mapping.span.end - address, PAGE - (address & PAGE - 1))
+            parts.append(self._read_part(mapping, address, size))
+            address, width = (address + size) & MASK64, width - size
+        return parts
+
+    def _read_part(self, mapping: Mapping, address: int, size: int) -> bytes:
+        if mapping.target is not None:
+            return b"".join(self._load_parts(size, mapping.target + address - mapping.span.start))
+        page, offset = address >> PAGE_SHIFT, address & PAGE - 1
+        if mapping.poison:
+            self._pages.setdefault(page, memoryview(bytes([POISON]) * PAGE))
+            written = self._written.setdefault(page, bytearray(PAGE))
+            if not all(written[offset : offset + size]) and self.observer:
+                self.observer("poison", address, size, 0)
+        return bytes(self._page(page)[offset : offset + size])
+
+    def store(self, width: int, address: int, value: int) -> None:
+        """Write the low `width` bytes of a value.
+
+        Raises:
+            Trap: it may not be written; nothing is.
+            CodeWritten: it was written, and the bytes have been executed before.
+        """
+        address &= MASK64
+        if address & width - 1 and not self.misaligned:
+            raise Trap(Cause.STORE_MISALIGNED, address)
+        data = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
+        parts = list(self._store_parts(width, address))
+        for span in self._watched:
+            if self.observer and span.start < address + width and address < span.end:
+                self.observer("store", address, width, int.from_bytes(data, "little"))
+        is_code = False
+        for mapping, at, size in parts:
+            is_code |= self._write_part(mapping, at, data[:size])
+            data = data[size:]
+        if is_code:
+            raise CodeWritten
+
+    def _store_parts(self, width: int, address: int) -> list[tuple[Mapping, int, int]]:
+        parts = []
+        while width:
+            mapping = self.mapping_at(address)
+            if mapping is None or not mapping.permissions.write:
+                raise Trap(Cause.STORE_FAULT, address)
+            size = min(width, mapping.span.end - address, PAGE - (address & PAGE - 1))
+            if mapping.target is None:
+                parts.append((mapping, address, size))
+            else:
+                parts += self._alias_parts(size, mapping.target + address - mapping.span.start)
+            address, width = (address + size) & MASK64, width - size
+        return parts
+
+    def _alias_parts(self, width: int, address: int) -> list[tuple[Mapping, int, int]]:
+        """Return where a store through an alias goes; the permissions of what is behind it do not matter."""
+        parts = []
+        while width:
+            mapping = self.mapping_at(address)
+            if mapping is None or mapping.target is not None:
+                raise Trap(Cause.STORE_FAULT, address)
+            size = min(width, mapping.span.end - address, PAGE - (address & PAGE - 1))
+            parts.append((mapping, address, size))
+            address, width = address + size, width - size
+        return parts
+
+    def _write_part(self, mapping: Mapping, address: int, data: bytes) -> bool:
+        """Write within one page; tell whether it has been executed."""
+        page, offset = address >> PAGE_SHIFT, address & PAGE - 1
+        if mapping.poison:
+            self._pages.setdefault(page, memoryview(bytes([POISON]) * PAGE))
+            written = self._written.setdefault(page, bytearray(PAGE))
+            written[offset : offset + len(data)] = b"\1" * len(data)
+        self._own(page)[offset : offset + len(data)] = data
+        return page in self._code_pages
+
+    def fetch(self, pc: int) -> int:
+        """Return the 32 bits at pc, 16 if the instruction there is no longer.
+
+        Raises:
+            Trap: a parcel of it is not executable; tval is that parcel's address.
+        """
+        low = self._fetch_parcel(pc)
+        return low if low & 0b11 != 0b11 else low | self._fetch_parcel((pc + 2) & MASK64) << 16
+
+    def _fetch_parcel(self, address: int) -> int:
+        mapping = self.mapping_at(address)
+        if mapping is None or not mapping.permissions.execute or address + 1 not in mapping.span:
+            raise Trap(Cause.FETCH_FAULT, address)
+        page, offset = address >> PAGE_SHIFT, address & PAGE - 1
+        if page not in self._code_pages:
+            self._code_pages.add(page)
+            for views in self.stores.values():
+                views.pop(page, None)
+        data = self._page(page)
+        return data[offset] | (data[offset + 1] << 8)
+
+    # -- the host's accesses
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return bytes, whatever the permissions.
+
+        Raises:
+            Trap: some are not mapped.
+        """
+        parts = []
+        while size:
+            mapping = self.mapping_at(address)
+            if mapping is None:
+                raise Trap(Cause.LOAD_FAULT, address)
+            if mapping.target is not None:
+                address = mapping.target + address - mapping.span.start
+                continue
+            page, offset = address >> PAGE_SHIFT, address & PAGE - 1
+            count = min(size, mapping.span.end - address, PAGE - offset)
+            parts.append(bytes(self._page(page)[offset : offset + count]))
+            address, size = address + count, size - count
+        return b"".join(parts)
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Write bytes, whatever the permissions, and tell whether any of them has been executed.
+
+        Raises:
+            Trap: some are not mapped.
+        """
+        is_code = False
+        for mapping, at, size in self._host_parts(address, len(data)):
+            is_code |= self._write_part(mapping, at, data[:size])
+            data = data[size:]
+        return is_code
+
+    def _host_parts(self, address: int, size: int) -> list[tuple[Mapping, int, int]]:
+        mapping = self.mapping_at(address)
+        if mapping is not None and mapping.target is not None:
+            address = mapping.target + address - mapping.span.start
+        return self._alias_parts(size, address)
+
+    def string(self, address: int, limit: int = 1 << 16) -> bytes:
+        """Return the bytes up to a NUL, at most `limit` of them; errors as `read`."""
+        found = bytearray()
+        while len(found) < limit:
+            chunk = self.read(address + len(found), min(64, PAGE - (address + len(found) & PAGE - 1)))
+            end = chunk.find(0)
+            if end >= 0:
+                return bytes(found + chunk[:end])
+            found += chunk
+        return bytes(found)
+
+    def __repr__(self) -> str:
+        return f"<Memory: {', '.join(f'{m.name} {m.span}' for m in self.mappings) or as_hex(0)}>"
+
+
+def _copy_overlap(mapping: Mapping, page: int, data: bytearray) -> None:
+    """Copy what a region holds of a page to its place there."""
+    start = max(mapping.span.start, page << PAGE_SHIFT)
+    offset = start - mapping.span.start
+    room = min(mapping.span.end, (page + 1) << PAGE_SHIFT) - start
+    part = mapping.content[offset : offset + room]
+    at = start & PAGE - 1
+    data[at : at + len(part)] = part
