@@ -7,8 +7,8 @@ from .insn import alias, extension
 
 insn = extension("Priv")
 
-insn("sret", "", 0x10200073, 0xFFFFFFFF, "", "sret()")
-insn("mret", "", 0x30200073, 0xFFFFFFFF, "", "mret()")
+insn("sret", "", 0x10200073, 0xFFFFFFFF, "", "goto(sret())")
+insn("mret", "", 0x30200073, 0xFFFFFFFF, "", "goto(mret())")
 insn("wfi", "", 0x10500073, 0xFFFFFFFF, "", "wfi()")
 insn("sfence.vma", "rs1 rs2", 0x12000073, 0xFE007FFF, "{rs1}, {rs2}", "sfence(rs1, rs2)")
 alias("sfence.vma", of="sfence.vma", rs1=0, rs2=0)

@@ -67,7 +67,7 @@ EFFECTS = {
     "csr_clear": 3,  # (csr, bits, write): the old value
     "ecall": 0,
     "ebreak": 0,
-    "sret": 0,
+    "sret": 0,  # (): where the trap had come from
     "mret": 0,
     "wfi": 0,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ..units import MASK64, Span, as_hex
 from .outcome import Cause, CodeWritten, Trap
@@ -95,7 +95,7 @@ class _Loads(dict[int, Any]):
         data = self.memory.plain_page(page)
         if data is None:
             return _SlowPage(self.memory, page, self.format)
-        view = self[page] = data.cast(self.format) if self.format != "B" else data
+        view = self[page] = data.cast(cast("Any", self.format))
         return view
 
 
@@ -108,7 +108,7 @@ class _Stores(_Loads):
         data = self.memory.own_plain_page(page)
         if data is None:
             return _SlowPage(self.memory, page, self.format)
-        view = self[page] = data.cast(self.format) if self.format != "B" else data
+        view = self[page] = data.cast(cast("Any", self.format))
         return view
 
 
@@ -122,6 +122,9 @@ class Memory:
         loads, stores: the quick way, see the module; a dict of pages for each format of `struct`.
         observer: called with (what, address, width, value) for each store to a watched span, as
             ``"store"``, and for each read of poison, as ``"poison"``.
+        guarded: a store to bytes that have been fetched raises CodeWritten before it is done, so that what
+            was translated of them can be left.
+        epoch: counts the times that bytes changed which had been fetched; what was made of them is then void.
     """
 
     def __init__(self, *, misaligned: bool = True):
@@ -132,7 +135,9 @@ class Memory:
         self._pages: dict[int, Page] = {}  # pages that differ from their mappings' content
         self._owned: set[int] = set()  # of these, the ones that no fork shares
         self._written: dict[int, bytearray] = {}  # of poisoned pages, which bytes hold something
-        self._code_pages: set[int] = set()
+        self._fetched: dict[int, bytearray] = {}  # of pages with code, which bytes have been fetched
+        self.epoch = 0
+        self.guarded = True
         self._watched: list[Span] = []
         self.loads = {code: _Loads(self, code) for code in _FORMATS}
         self.stores = {code: _Stores(self, code) for code in "BHIQ"}
@@ -273,7 +278,7 @@ class Memory:
     def own_plain_page(self, page: int) -> Page | None:
         """Return the bytes of a page that may be written without asking further, else None."""
         mapping = self._plain_mapping(page)
-        if mapping is None or not mapping.permissions.write or page in self._code_pages:
+        if mapping is None or not mapping.permissions.write or page in self._fetched:
             return None
         start = page << PAGE_SHIFT
         if any(span.start < start + PAGE and start < span.end for span in self._watched):
@@ -325,22 +330,21 @@ class Memory:
 
         Raises:
             Trap: it may not be written; nothing is.
-            CodeWritten: it was written, and the bytes have been executed before.
+            CodeWritten: it was not written, for the bytes have been fetched before and the memory is `guarded`.
         """
         address &= MASK64
         if address & width - 1 and not self.misaligned:
             raise Trap(Cause.STORE_MISALIGNED, address)
         data = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
         parts = list(self._store_parts(width, address))
+        if self.guarded and any(self._is_fetched(at, size) for _, at, size in parts):
+            raise CodeWritten
         for span in self._watched:
             if self.observer and span.start < address + width and address < span.end:
                 self.observer("store", address, width, int.from_bytes(data, "little"))
-        is_code = False
         for mapping, at, size in parts:
-            is_code |= self._write_part(mapping, at, data[:size])
+            self._write_part(mapping, at, data[:size])
             data = data[size:]
-        if is_code:
-            raise CodeWritten
 
     def _store_parts(self, width: int, address: int) -> list[tuple[Mapping, int, int]]:
         parts = []
@@ -368,15 +372,22 @@ class Memory:
             address, width = address + size, width - size
         return parts
 
-    def _write_part(self, mapping: Mapping, address: int, data: bytes) -> bool:
-        """Write within one page; tell whether it has been executed."""
+    def _write_part(self, mapping: Mapping, address: int, data: bytes) -> None:
+        """Write within one page."""
         page, offset = address >> PAGE_SHIFT, address & PAGE - 1
         if mapping.poison:
             self._pages.setdefault(page, memoryview(bytes([POISON]) * PAGE))
             written = self._written.setdefault(page, bytearray(PAGE))
             written[offset : offset + len(data)] = b"\1" * len(data)
         self._own(page)[offset : offset + len(data)] = data
-        return page in self._code_pages
+        if self._is_fetched(address, len(data)):
+            self._fetched.clear()
+            self.epoch += 1
+
+    def _is_fetched(self, address: int, size: int) -> bool:
+        """Tell whether bytes within one page have been fetched."""
+        fetched = self._fetched.get(address >> PAGE_SHIFT)
+        return fetched is not None and any(fetched[address & PAGE - 1 : (address & PAGE - 1) + size])
 
     def fetch(self, pc: int) -> int:
         """Return the 32 bits at pc, 16 if the instruction there is no longer.
@@ -392,10 +403,11 @@ class Memory:
         if mapping is None or not mapping.permissions.execute or address + 1 not in mapping.span:
             raise Trap(Cause.FETCH_FAULT, address)
         page, offset = address >> PAGE_SHIFT, address & PAGE - 1
-        if page not in self._code_pages:
-            self._code_pages.add(page)
+        if page not in self._fetched:
+            self._fetched[page] = bytearray(PAGE)
             for views in self.stores.values():
                 views.pop(page, None)
+        self._fetched[page][offset : offset + 2] = b"\1\1"
         data = self._page(page)
         return data[offset] | (data[offset + 1] << 8)
 
@@ -421,17 +433,15 @@ class Memory:
             address, size = address + count, size - count
         return b"".join(parts)
 
-    def write(self, address: int, data: bytes) -> bool:
-        """Write bytes, whatever the permissions, and tell whether any of them has been executed.
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes, whatever the permissions.
 
         Raises:
             Trap: some are not mapped.
         """
-        is_code = False
         for mapping, at, size in self._host_parts(address, len(data)):
-            is_code |= self._write_part(mapping, at, data[:size])
+            self._write_part(mapping, at, data[:size])
             data = data[size:]
-        return is_code
 
     def _host_parts(self, address: int, size: int) -> list[tuple[Mapping, int, int]]:
         mapping = self.mapping_at(address)

@@ -119,5 +119,5 @@ class Trap(Exception):  # noqa: N818 - the architecture's word; it never leaves 
         return f"{self.cause.text}, {as_hex(self.tval)}"
 
 
-class CodeWritten(Exception):  # noqa: N818 - no error: the store completed
-    """An instruction wrote to bytes that have been decoded; what was made of them is to be forgotten."""
+class CodeWritten(Exception):  # noqa: N818 - no error, a word to the run loop
+    """An instruction is about to write to bytes that have been fetched; what was made of them is to be left."""
