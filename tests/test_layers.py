@@ -18,6 +18,7 @@ LAYERS = (
     ("image",),
     ("schemes",),
     ("machine",),
+    ("run",),
     ("sites",),
     ("verify",),
     ("race",),

@@ -14,6 +14,8 @@ from ..errors import GenpatchError
 from .audit import audit
 from .explain import explain, rules
 from .lists import samples, schema, schemes
+from .run import run
+from .trace import trace
 
 app = typer.Typer(
     name="genpatch",
@@ -30,6 +32,8 @@ app.command()(explain)
 app.command()(schemes)
 app.command()(samples)
 app.command()(schema)
+app.command(context_settings={"allow_interspersed_args": False})(run)
+app.command()(trace)
 
 
 def _show_version(wanted: bool) -> None:

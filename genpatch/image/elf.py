@@ -213,7 +213,7 @@ class ElfFile:
             )
 
     def _segment_regions(self) -> Iterator[Region]:
-        for number, segment in enumerate(self._segments()):
+        for number, segment in enumerate(self.segments()):
             start, size = int(segment["vaddr"]), int(segment["memsz"])
             if int(segment["type"]) != PT_LOAD or not size:
                 continue
@@ -233,7 +233,12 @@ class ElfFile:
                 at=offset,
             )
 
-    def _segments(self) -> NDArray[Any]:
+    def segments(self) -> NDArray[Any]:
+        """Return the program headers: structured array[n].
+
+        Raises:
+            ImageError: they lie outside the file.
+        """
         count, offset = int(self.header["phnum"]), int(self.header["phoff"])
         size = count * _SEGMENT.itemsize
         if not count:

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``genpatch trace``: one function of a kernel image, executed and listed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import GenpatchError, UsageError
+from .output import write_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..machine.outcome import Outcome
+    from ..run.arguments import Argument
+    from ..run.kernel import KernelBench
+
+OUT_OF_BUDGET = 124
+
+
+class CallError(GenpatchError):
+    """The function did not return."""
+
+
+def trace(
+    kernel: Annotated[str, typer.Argument(metavar="KERNEL", help="A kernel image with symbols, or sample:NAME.")],
+    function: Annotated[str, typer.Argument(metavar="FUNC", help="The function's name or address.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ARG]...",
+            help="Its arguments: a number, a symbol or symbol+0x10, str:TEXT, hex:BYTES, buf:SIZE (zeros).",
+        ),
+    ] = None,
+    args: Annotated[
+        list[str] | None,
+        typer.Option("--args", metavar="ARG", help="The same; several follow one --args or have one each."),
+    ] = None,
+    stub: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stub", metavar="FUNC[=VALUE]", help="Return VALUE (0) from this function without executing it."
+        ),
+    ] = None,
+    max_insns: Annotated[
+        int,
+        typer.Option("--max-insns", min=1, metavar="N", help="Instructions at most; exit 124 when they are used up."),
+    ] = 100_000,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only how it ended.")] = False,
+) -> None:
+    """Run one function of a kernel and list what it does, from its entry until it returns.
+
+    Each line has the address, symbol+offset, the instruction's bits and text, and what changed: registers, and
+    memory as [address]=value for a store and [address] -> value for a load. Nothing has booted: data is as the
+    image has it. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else.
+    """
+    from ..image.containers import open_content
+    from ..image.read import read_image
+    from ..run.arguments import read_argument
+    from ..run.kernel import KernelBench
+    from ..samples import resolve
+
+    image = read_image(open_content(resolve(kernel)))
+    bench = KernelBench(image)
+    for text in stub or ():
+        name, _, value = text.partition("=")
+        bench.stubs[bench.function(_number(name))] = _value(text, value)
+    entry = bench.function(_number(function))
+    arguments = [read_argument(bench, text) for text in (*(args or ()), *(values or ()))]
+    bench.prepare(entry, [argument.value for argument in arguments])
+    ended: list[Outcome] = []
+    name_at = _names(bench, function, entry)
+    write_out(_listing(bench, arguments, name_at, ended, max_insns, quiet))
+    _finish(ended[0] if ended else None, name_at)
+
+
+def _number(text: str) -> int | str:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return text
+
+
+def _value(text: str, value: str) -> int:
+    try:
+        return int(value, 0) if value else 0
+    except ValueError:
+        raise UsageError(f"--stub {text!r}: expected FUNC or FUNC=NUMBER") from None
+
+
+def _listing(
+    bench: KernelBench,
+    arguments: list[Argument],
+    name_at: Callable[[int], str],
+    ended: list[Outcome],
+    budget: int,
+    quiet: bool,
+) -> Iterator[str]:
+    """Yield the lines; the outcome goes to `ended`."""
+    from ..machine.outcome import Outcome
+    from ..report.escape import printable
+    from ..run.arguments import changed
+    from ..run.listing import line_of
+
+    given = ", ".join(
+        argument.text if argument.text == str(argument.value) else f"{argument.text} ({argument.value:#x})"
+        for argument in arguments
+    )
+    yield f"{printable(name_at(bench.hart.pc))}({printable(given)})\n"
+    for each in bench.hart.trace(budget):
+        if isinstance(each, Outcome):
+            ended.append(each)
+        elif not quiet:
+            yield printable(line_of(each, name_at)) + "\n"
+    if ended and _has_returned(ended[0]):
+        value = bench.hart.x[10]
+        yield f"returned {value:#x}{_decimal(value)} after {bench.hart.retired} instructions\n"
+        for number, argument in enumerate(arguments):
+            now = changed(bench, argument)
+            if now is not None:
+                yield f"argument {number} now points to {now[:256].hex(' ')}{' ...' if len(now) > 256 else ''}\n"
+
+
+def _names(bench: KernelBench, function: str, entry: int) -> Callable[[int], str]:
+    """Return what names addresses: ``symbol+0x12``; the traced function has the name that was typed."""
+    from functools import lru_cache
+
+    other = bench.image.symbols.nearest(entry)
+
+    @lru_cache(maxsize=1 << 16)
+    def name_at(address: int) -> str:
+        name = bench.image.symbols.nearest(address)
+        base, plus, offset = name.partition("+")
+        return f"{function}{plus}{offset}" if base == other and isinstance(_number(function), str) else name
+
+    return name_at
+
+
+def _decimal(value: int) -> str:
+    signed = value - (value >> 63 << 64)
+    return f" ({signed})" if 9 < signed < 1 << 31 or -4096 < signed < 0 else ""
+
+
+def _has_returned(outcome: Outcome) -> bool:
+    from ..run.kernel import has_returned
+
+    return has_returned(outcome)
+
+
+def _finish(outcome: Outcome | None, name_at: Callable[[int], str]) -> None:
+    """Turn how the function ended into an exit status.
+
+    Raises:
+        CallError: it did not return.
+    """
+    from ..machine.outcome import Status
+    from ..run.listing import reason_of
+
+    if outcome is None or _has_returned(outcome):  # None: nobody reads the listing any more
+        return
+    sys.stdout.flush()
+    error = CallError(reason_of(outcome, name_at))
+    if outcome.status in (Status.BUDGET, Status.STUCK):
+        error.exit_code = OUT_OF_BUDGET
+    raise error

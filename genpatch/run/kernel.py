@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A kernel image in the machine, and calls of its functions.
+
+What a kernel finds when one of its functions is called is made as far as a function can tell: its sections
+with their permissions, gp, tp at init_task, a stack, and a return address at which the run stops. Nothing has
+booted: what is filled in at boot is as the image has it, and per-CPU data is the image's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import UsageError
+from ..image.model import KernelImage
+from ..image.relocate import relocated_bytes
+from ..machine.hart import Hart
+from ..machine.memory import Memory
+from ..machine.outcome import Outcome, Status
+from ..units import Span, U8Array
+
+__all__ = ["RETURN", "KernelBench", "Place", "kernel_places"]
+
+RETURN = 0xFFFF_FFFF_FFFF_F000
+"""Address that a called function returns to; nothing is mapped there."""
+STACK = Span(0xFFFF_AF80_0000_0000, 0xFFFF_AF80_0001_0000)
+"""16 pages in the range of the linear map, where no image is linked."""
+SCRATCH = Span(0xFFFF_AF80_0010_0000, 0xFFFF_AF80_0110_0000)
+"""Memory for arguments that are pointers."""
+TASK = Span(0xFFFF_AF80_0200_0000, 0xFFFF_AF80_0200_4000)
+"""A zeroed task for an image without init_task."""
+
+RA, SP, GP, TP, A0 = 1, 2, 3, 4, 10
+_FRAME = 256  # room above sp, as a caller would have
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Bytes of an image that want to be in memory.
+
+    Args:
+        span: addresses.
+        content: uint8[k], k <= span.size; the rest is zero.
+        permissions: of ``r``, ``w`` and ``x``.
+        name: section name.
+    """
+
+    span: Span
+    content: U8Array
+    permissions: str
+    name: str
+
+
+def kernel_places(image: KernelImage) -> list[Place]:
+    """Return what an image puts into memory, relocated, in ascending order."""
+    places = []
+    for region, data in relocated_bytes(image):
+        permissions = "r" + "w" * region.writable + "x" * region.executable
+        places.append(Place(region.span, data, permissions, region.name))
+    return places
+
+
+def registers_of(image: KernelImage) -> dict[int, int]:
+    """Return the first values of gp and tp: what the kernel's own startup gives its first task."""
+    shadow = image.address_of("init_shadow_call_stack")
+    gp = shadow if shadow is not None else image.address_of("__global_pointer$") or 0
+    return {GP: gp, TP: image.address_of("init_task") or TASK.start}
+
+
+@dataclass
+class KernelBench:
+    """One kernel in a memory of its own; calls follow one another and see what earlier ones did.
+
+    Args:
+        image: the kernel.
+        misaligned: whether loads and stores may stand at any address.
+
+    Attributes:
+        hart: the hart that executes calls.
+        stubs: functions that are not executed: address to what they return.
+    """
+
+    image: KernelImage
+    misaligned: bool = True
+    stubs: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(misaligned=self.misaligned)
+        for place in kernel_places(self.image):
+            content = np.ascontiguousarray(place.content).data
+            self.memory.map(
+                place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name
+            )
+        for span, name in ((STACK, "stack"), (SCRATCH, "scratch"), (TASK, "task")):
+            self.memory.map(span.start, size=span.size, name=name)
+        self.hart = Hart(self.memory, compressed=self.image.has_rvc is not False)
+        self._scratch = SCRATCH.start
+
+    def place(self, data: bytes) -> int:
+        """Put bytes into scratch memory and return their address, a multiple of 16.
+
+        Raises:
+            UsageError: there is no room left.
+        """
+        address = self._scratch
+        if address + len(data) + 16 > SCRATCH.end:
+            raise UsageError(f"{len(data)} bytes of arguments: more than the {SCRATCH.size} that there is room for")
+        self.memory.write(address, data)
+        self._scratch = -(-(address + len(data) + 1) // 16) * 16
+        return address
+
+    def prepare(self, function: int, arguments: Sequence[int]) -> None:
+        """Set the registers as a caller does; arguments beyond the eighth go to the stack."""
+        hart = self.hart
+        hart.x[:32] = [0] * 32
+        for number, value in registers_of(self.image).items():
+            hart.x[number] = value
+        stacked = b"".join((value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little") for value in arguments[8:])
+        hart.x[SP] = STACK.end - _FRAME - -(-len(stacked) // 16) * 16
+        self.memory.write(hart.x[SP], stacked)
+        hart.x[RA] = RETURN
+        for number, value in enumerate(arguments[:8], A0):
+            hart.x[number] = value & 0xFFFF_FFFF_FFFF_FFFF
+        hart.pc = function
+        hart.breakpoints.add(RETURN)
+        hart.hooks.update({address: _stub(value) for address, value in self.stubs.items()})
+
+    def call(self, function: int | str, *arguments: int, budget: int | None = 10_000_000) -> Outcome:
+        """Call a function and run it until it returns, or something else ends it.
+
+        Returns:
+            STOPPED at RETURN if it returned; its value is then in ``hart.x[10]``.
+        Raises:
+            UsageError: there is no such function.
+        """
+        self.prepare(self.function(function), arguments)
+        return self.hart.run(budget)
+
+    def function(self, name: int | str) -> int:
+        """Return the address of a function.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if isinstance(name, int):
+            return name
+        address = self.image.address_of(name)
+        if address is None:
+            raise UsageError(f"{self.image.path}: no symbol {name!r}")
+        return address
+
+
+def has_returned(outcome: Outcome) -> bool:
+    """Tell whether a call came back to its caller."""
+    return outcome.status == Status.STOPPED and outcome.pc == RETURN
+
+
+def _stub(value: int) -> Callable[[Hart], None]:
+    def hook(hart: Hart) -> None:
+        hart.x[A0], hart.pc = value, hart.x[RA]
+
+    return hook
