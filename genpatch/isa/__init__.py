@@ -6,6 +6,38 @@ Every instruction is one record in the file of its extension; importing the pack
 
 from __future__ import annotations
 
-from . import rv_a, rv_c, rv_i, rv_m, rv_s, rv_zb, rv_zicond, rv_zicsr, rv_zifencei
+from . import (
+    rv_a,
+    rv_c,
+    rv_i,
+    rv_m,
+    rv_s,
+    rv_svinval,
+    rv_zabha,
+    rv_zacas,
+    rv_zawrs,
+    rv_zb,
+    rv_zicbo,
+    rv_zicond,
+    rv_zicsr,
+    rv_zifencei,
+    rv_zimop,
+)
 
-__all__ = ["rv_a", "rv_c", "rv_i", "rv_m", "rv_s", "rv_zb", "rv_zicond", "rv_zicsr", "rv_zifencei"]
+__all__ = [
+    "rv_a",
+    "rv_c",
+    "rv_i",
+    "rv_m",
+    "rv_s",
+    "rv_svinval",
+    "rv_zabha",
+    "rv_zacas",
+    "rv_zawrs",
+    "rv_zb",
+    "rv_zicbo",
+    "rv_zicond",
+    "rv_zicsr",
+    "rv_zifencei",
+    "rv_zimop",
+]

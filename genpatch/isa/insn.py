@@ -10,7 +10,7 @@ from functools import lru_cache
 from ..units import MASK64
 from .encoding import CSR_NAMES, FIELDS, REG_NAMES, Field, insn_size
 
-__all__ = ["SPECS", "Insn", "Spec", "alias", "decode", "extension", "insn_size"]
+__all__ = ["SPECS", "Insn", "Spec", "alias", "decode", "extension", "insn_size", "spellings"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +146,23 @@ def alias(name: str, text: str = "", /, *, of: str, **when: int) -> None:
         when: operands and the values that they must have.
     """
     _ALIASES.setdefault(of, []).append(_Alias(name, text, tuple(when.items())))
+
+
+def spellings(mnemonic: str) -> list[tuple[str, str, dict[str, int]]]:
+    """Return what may be written behind a mnemonic.
+
+    Args:
+        mnemonic: of an instruction, an alias or both: ``sd``, ``mv``, ``jal``.
+    Returns:
+        (name of the instruction, its operands as Spec.text, operands that are not written and their values)
+        of each spelling, the instruction's own first; none for an unknown mnemonic.
+    """
+    found: list[tuple[str, str, dict[str, int]]] = []
+    if mnemonic in SPECS:
+        found.append((mnemonic, SPECS[mnemonic].text, {}))
+    for name, aliases in _ALIASES.items():
+        found += [(name, each.text, dict(each.when)) for each in aliases if each.name == mnemonic]
+    return found
 
 
 def _printed(insn: Insn, pc: int | None) -> dict[str, str]:

@@ -99,6 +99,7 @@ def statements_of(run: str) -> tuple[ast.stmt, ...]:
     return tuple(module.body)
 
 
+@cache
 def calls_of(run: str) -> frozenset[str]:
     """Return the functions and effects that `run` uses, by name."""
     return frozenset(

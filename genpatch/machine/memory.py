@@ -210,7 +210,7 @@ class Memory:
         return self.mappings[position]
 
     def watch(self, span: Span) -> None:
-        """Report every store into a span to the observer."""
+        """Report every store into a span to the observer, also one that goes there through an alias."""
         self._watched.append(span)
         self._forget_views()
 
@@ -285,6 +285,12 @@ class Memory:
             return None
         return self._own(page)
 
+    def written_pages(self, span: Span) -> list[tuple[int, bytes]]:
+        """Return the pages that have been written and overlap a span: (address, 4096 bytes) each."""
+        first, last = span.start >> PAGE_SHIFT, span.end - 1 >> PAGE_SHIFT
+        numbers = sorted(page for page in self._pages if first <= page <= last)
+        return [(page << PAGE_SHIFT, bytes(self._pages[page])) for page in numbers]
+
     # -- the guest's accesses
 
     def load(self, width: int, address: int) -> int:
@@ -339,12 +345,14 @@ class Memory:
         parts = list(self._store_parts(width, address))
         if self.guarded and any(self._is_fetched(at, size) for _, at, size in parts):
             raise CodeWritten
-        for span in self._watched:
-            if self.observer and span.start < address + width and address < span.end:
-                self.observer("store", address, width, int.from_bytes(data, "little"))
+        if self.observer and self._watched and self._is_watched(parts):
+            self.observer("store", parts[0][1], width, int.from_bytes(data, "little"))
         for mapping, at, size in parts:
             self._write_part(mapping, at, data[:size])
             data = data[size:]
+
+    def _is_watched(self, parts: list[tuple[Mapping, int, int]]) -> bool:
+        return any(span.start < at + size and at < span.end for span in self._watched for _, at, size in parts)
 
     def _store_parts(self, width: int, address: int) -> list[tuple[Mapping, int, int]]:
         parts = []
