@@ -32,7 +32,7 @@ app.command()(explain)
 app.command()(schemes)
 app.command()(samples)
 app.command()(schema)
-app.command(context_settings={"allow_interspersed_args": False})(run)
+app.command()(run)
 app.command()(trace)
 
 

@@ -29,7 +29,7 @@ class GuestError(GenpatchError):
 def run(
     program: Annotated[str, typer.Argument(metavar="PROG.elf", help="A static riscv64 executable.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARG]...", help="What the program finds in argv.")
+        list[str] | None, typer.Argument(metavar="[-- ARG...]", help="What the program finds in argv.")
     ] = None,
     max_insns: Annotated[
         int | None,
@@ -112,6 +112,10 @@ def _run_lanes(loaded: Program, lanes: int, budget: int | None, stats: bool, set
     outcome = _timed(lambda: process.run(budget), lambda: process.lanes.insns, stats)
     for descriptor, data in process.output:
         _write(descriptor, data)
+    differing = process.differing()
+    if len(differing):
+        shown = ", ".join(str(lane) for lane in differing[:8].tolist())
+        raise GuestError(f"{loaded.path}: {len(differing)} of {lanes} lanes differ from lane 0: {shown}")
     return _status(outcome, loaded)
 
 

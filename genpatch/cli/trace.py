@@ -14,6 +14,7 @@ from .output import write_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..machine.hart import Retired
     from ..machine.outcome import Outcome
     from ..run.arguments import Argument
     from ..run.kernel import KernelBench
@@ -32,13 +33,13 @@ def trace(
         list[str] | None,
         typer.Argument(
             metavar="[ARG]...",
-            help="Its arguments: a number, a symbol or symbol+0x10, str:TEXT, hex:BYTES, buf:SIZE (zeros).",
+            help="Its arguments: a number, a symbol or symbol+0x10, str:TEXT, hex:BYTES, buf:SIZE (zeros); "
+            "-- must stand before a negative one.",
         ),
     ] = None,
     args: Annotated[
-        list[str] | None,
-        typer.Option("--args", metavar="ARG", help="The same; several follow one --args or have one each."),
-    ] = None,
+        bool, typer.Option("--args", help="What follows are arguments; that is so without it, too.")
+    ] = False,
     stub: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,13 +50,16 @@ def trace(
         int,
         typer.Option("--max-insns", min=1, metavar="N", help="Instructions at most; exit 124 when they are used up."),
     ] = 100_000,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only how it ended.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the call and how it ended, nothing between.")
+    ] = False,
 ) -> None:
     """Run one function of a kernel and list what it does, from its entry until it returns.
 
     Each line has the address, symbol+offset, the instruction's bits and text, and what changed: registers, and
-    memory as [address]=value for a store and [address] -> value for a load. Nothing has booted: data is as the
-    image has it. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else.
+    memory as [address]=value for a store and [address] -> value for a load. An instruction that could not be
+    executed is the last line. Nothing has booted: data is as the image has it, and so are alternatives and jump
+    labels. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else.
     """
     from ..image.containers import open_content
     from ..image.read import read_image
@@ -67,9 +71,9 @@ def trace(
     bench = KernelBench(image)
     for text in stub or ():
         name, _, value = text.partition("=")
-        bench.stubs[bench.function(_number(name))] = _value(text, value)
-    entry = bench.function(_number(function))
-    arguments = [read_argument(bench, text) for text in (*(args or ()), *(values or ()))]
+        bench.stubs[_function(bench, name)] = _value(text, value)
+    entry = _function(bench, function)
+    arguments = [read_argument(bench, text) for text in values or ()]
     bench.prepare(entry, [argument.value for argument in arguments])
     ended: list[Outcome] = []
     name_at = _names(bench, function, entry)
@@ -77,18 +81,20 @@ def trace(
     _finish(ended[0] if ended else None, name_at)
 
 
-def _number(text: str) -> int | str:
-    try:
-        return int(text, 0)
-    except ValueError:
-        return text
+def _function(bench: KernelBench, text: str) -> int:
+    from ..run.arguments import read_number
+
+    number = read_number(text)
+    return bench.function(text if number is None else number)
 
 
 def _value(text: str, value: str) -> int:
-    try:
-        return int(value, 0) if value else 0
-    except ValueError:
-        raise UsageError(f"--stub {text!r}: expected FUNC or FUNC=NUMBER") from None
+    from ..run.arguments import read_number
+
+    number = read_number(value or "0")
+    if number is None:
+        raise UsageError(f"--stub {text!r}: expected FUNC or FUNC=NUMBER")
+    return number
 
 
 def _listing(
@@ -105,16 +111,16 @@ def _listing(
     from ..run.arguments import changed
     from ..run.listing import line_of
 
-    given = ", ".join(
-        argument.text if argument.text == str(argument.value) else f"{argument.text} ({argument.value:#x})"
-        for argument in arguments
-    )
+    given = ", ".join(map(_shown, arguments))
     yield f"{printable(name_at(bench.hart.pc))}({printable(given)})\n"
     for each in bench.hart.trace(budget):
         if isinstance(each, Outcome):
             ended.append(each)
         elif not quiet:
             yield printable(line_of(each, name_at)) + "\n"
+    last = None if quiet or not ended else _not_executed(bench, ended[0])
+    if last is not None:
+        yield printable(line_of(last, name_at)) + "\n"
     if ended and _has_returned(ended[0]):
         value = bench.hart.x[10]
         yield f"returned {value:#x}{_decimal(value)} after {bench.hart.retired} instructions\n"
@@ -128,15 +134,43 @@ def _names(bench: KernelBench, function: str, entry: int) -> Callable[[int], str
     """Return what names addresses: ``symbol+0x12``; the traced function has the name that was typed."""
     from functools import lru_cache
 
+    from ..run.arguments import read_number
+    from ..units import as_hex
+
+    is_named = read_number(function) is None
     other = bench.image.symbols.nearest(entry)
 
     @lru_cache(maxsize=1 << 16)
     def name_at(address: int) -> str:
+        if is_named and address == entry:
+            return function
+        if bench.image.memory.region_at(address) is None:
+            return as_hex(address)
         name = bench.image.symbols.nearest(address)
         base, plus, offset = name.partition("+")
-        return f"{function}{plus}{offset}" if base == other and isinstance(_number(function), str) else name
+        return f"{function}{plus}{offset}" if base == other and is_named else name
 
     return name_at
+
+
+def _shown(argument: Argument) -> str:
+    value = argument.value
+    return argument.text if argument.text in (str(value), f"{value:#x}") else f"{argument.text} ({value:#x})"
+
+
+def _not_executed(bench: KernelBench, outcome: Outcome) -> Retired | None:
+    """Return the instruction at which a run ended because it could not be executed."""
+    from ..isa.insn import decode
+    from ..machine.hart import Retired
+    from ..machine.outcome import Status, Trap
+
+    if outcome.status not in (Status.FAULT, Status.UNSUPPORTED):
+        return None
+    try:
+        insn = decode(bench.memory.fetch(outcome.pc))
+    except Trap:
+        return None
+    return None if insn is None else Retired(outcome.pc, insn, (), ())
 
 
 def _decimal(value: int) -> str:
@@ -156,13 +190,14 @@ def _finish(outcome: Outcome | None, name_at: Callable[[int], str]) -> None:
     Raises:
         CallError: it did not return.
     """
-    from ..machine.outcome import Status
+    from ..machine.outcome import Cause, Status
     from ..run.listing import reason_of
 
     if outcome is None or _has_returned(outcome):  # None: nobody reads the listing any more
         return
     sys.stdout.flush()
-    error = CallError(reason_of(outcome, name_at))
+    hint = ": a BUG or WARN of the kernel" if outcome.cause == Cause.BREAKPOINT else ""
+    error = CallError(reason_of(outcome, name_at) + hint)
     if outcome.status in (Status.BUDGET, Status.STUCK):
         error.exit_code = OUT_OF_BUDGET
     raise error

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
 
 from ..errors import ImageError
-from ..units import Span, U8Array
+from ..units import MASK64, Span, U8Array
 from .containers import Content
 from .elf import ET_DYN, ET_EXEC, PT_LOAD, ElfFile
-from .symbols import SymbolTable
+from .symbols import SHN_ABS, SymbolTable
 
 __all__ = ["Program", "Segment", "read_program"]
 
@@ -70,7 +73,9 @@ def read_program(content: Content) -> Program:
     if (table["type"] == PT_INTERP).any():
         raise ImageError(content.path, expected="a static executable", got="one that asks for a dynamic loader")
     segments = [
-        _segment(elf, number, bias) for number, each in enumerate(table) if each["type"] == PT_LOAD and each["memsz"]
+        _segment(elf, number, each, bias)
+        for number, each in enumerate(table)
+        if each["type"] == PT_LOAD and each["memsz"]
     ]
     if not segments:
         raise ImageError(content.path, "program headers", expected="something to load", got="no PT_LOAD")
@@ -78,15 +83,23 @@ def read_program(content: Content) -> Program:
     _check_layout(content.path, segments)
     return Program(
         path=content.path,
-        entry=int(elf.header["entry"]) + bias,
+        entry=int(elf.header["entry"]) + bias & MASK64,
         segments=tuple(segments),
         compressed=_has_compressed(elf),
-        symbols=elf.symbols(),
+        symbols=_moved(elf.symbols(), bias),
     )
 
 
-def _segment(elf: ElfFile, number: int, bias: int) -> Segment:
-    _, flags, offset, vaddr, _, filesz, memsz, _ = elf.segments()[number].item()
+def _moved(symbols: SymbolTable, bias: int) -> SymbolTable:
+    """Return symbols with the addresses that they have once the program stands `bias` bytes further up."""
+    if not bias:
+        return symbols
+    is_fixed = symbols.section == SHN_ABS
+    return replace(symbols, address=np.where(is_fixed, symbols.address, symbols.address + np.uint64(bias)))
+
+
+def _segment(elf: ElfFile, number: int, header: Any, bias: int) -> Segment:
+    _, flags, offset, vaddr, _, filesz, memsz, _ = header.item()
     where = f"program header {number}"
     if filesz > memsz:
         raise ImageError(elf.path, where, expected="p_filesz up to p_memsz", got=f"{filesz:#x} > {memsz:#x}")

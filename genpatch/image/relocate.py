@@ -68,8 +68,10 @@ def _symbol_values(image: KernelImage) -> U64Array:
 
 
 def _patched(region: Region, offsets: U64Array, values: U64Array) -> U8Array:
-    start, size = np.uint64(region.span.start), len(region.data)
-    inside = (offsets >= start) & (offsets - start + np.uint64(8) <= np.uint64(size))
+    start, room = np.uint64(region.span.start), len(region.data) - 8
+    if room < 0:
+        return region.data
+    inside = (offsets >= start) & (offsets - start <= np.uint64(room))
     if not inside.any():
         return region.data
     data = region.data.copy()

@@ -187,7 +187,11 @@ class Memory:
         for page in range(mapping.span.start >> PAGE_SHIFT, (mapping.span.end - 1 >> PAGE_SHIFT) + 1):
             if page in self._pages and not any(self._mappings_in(page)):
                 del self._pages[page]
+                self._owned.discard(page)
                 self._written.pop(page, None)
+        if mapping.permissions.execute:
+            self._fetched.clear()
+            self.epoch += 1
 
     def _insert(self, mapping: Mapping) -> Mapping:
         span = mapping.span
@@ -200,6 +204,10 @@ class Memory:
         self.mappings.insert(position, mapping)
         self._starts.insert(position, span.start)
         self._forget_views()
+        for page in {span.start >> PAGE_SHIFT, span.end - 1 >> PAGE_SHIFT} & self._pages.keys():
+            _copy_overlap(mapping, page, self._own(page))
+            if page in self._written:
+                _mark_overlap(mapping, page, self._written[page])
         return mapping
 
     def mapping_at(self, address: int) -> Mapping | None:
@@ -270,6 +278,14 @@ class Memory:
                 views.pop(page, None)
         return self._pages[page]
 
+    def _marks(self, page: int) -> bytearray:
+        """Return for each byte of a page with poison whether it holds something."""
+        if page not in self._written:
+            self._written[page] = bytearray(PAGE)
+            for mapping in self._mappings_in(page):
+                _mark_overlap(mapping, page, self._written[page])
+        return self._written[page]
+
     def plain_page(self, page: int) -> Page | None:
         """Return the bytes of a page that may be read without asking further, else None."""
         mapping = self._plain_mapping(page)
@@ -324,11 +340,8 @@ class Memory:
         if mapping.target is not None:
             return b"".join(self._load_parts(size, mapping.target + address - mapping.span.start))
         page, offset = address >> PAGE_SHIFT, address & PAGE - 1
-        if mapping.poison:
-            self._pages.setdefault(page, memoryview(bytes([POISON]) * PAGE))
-            written = self._written.setdefault(page, bytearray(PAGE))
-            if not all(written[offset : offset + size]) and self.observer:
-                self.observer("poison", address, size, 0)
+        if mapping.poison and not all(self._marks(page)[offset : offset + size]) and self.observer:
+            self.observer("poison", address, size, 0)
         return bytes(self._page(page)[offset : offset + size])
 
     def store(self, width: int, address: int, value: int) -> None:
@@ -384,9 +397,7 @@ class Memory:
         """Write within one page."""
         page, offset = address >> PAGE_SHIFT, address & PAGE - 1
         if mapping.poison:
-            self._pages.setdefault(page, memoryview(bytes([POISON]) * PAGE))
-            written = self._written.setdefault(page, bytearray(PAGE))
-            written[offset : offset + len(data)] = b"\1" * len(data)
+            self._marks(page)[offset : offset + len(data)] = b"\1" * len(data)
         self._own(page)[offset : offset + len(data)] = data
         if self._is_fetched(address, len(data)):
             self._fetched.clear()
@@ -410,7 +421,13 @@ class Memory:
         mapping = self.mapping_at(address)
         if mapping is None or not mapping.permissions.execute or address + 1 not in mapping.span:
             raise Trap(Cause.FETCH_FAULT, address)
-        page, offset = address >> PAGE_SHIFT, address & PAGE - 1
+        at = address
+        if mapping.target is not None:
+            at = mapping.target + address - mapping.span.start
+            behind = self.mapping_at(at)
+            if at & 1 or behind is None or behind.target is not None or at + 1 not in behind.span:
+                raise Trap(Cause.FETCH_FAULT, address)
+        page, offset = at >> PAGE_SHIFT, at & PAGE - 1
         if page not in self._fetched:
             self._fetched[page] = bytearray(PAGE)
             for views in self.stores.values():
@@ -427,19 +444,8 @@ class Memory:
         Raises:
             Trap: some are not mapped.
         """
-        parts = []
-        while size:
-            mapping = self.mapping_at(address)
-            if mapping is None:
-                raise Trap(Cause.LOAD_FAULT, address)
-            if mapping.target is not None:
-                address = mapping.target + address - mapping.span.start
-                continue
-            page, offset = address >> PAGE_SHIFT, address & PAGE - 1
-            count = min(size, mapping.span.end - address, PAGE - offset)
-            parts.append(bytes(self._page(page)[offset : offset + count]))
-            address, size = address + count, size - count
-        return b"".join(parts)
+        parts = self._host_parts(address, size, Cause.LOAD_FAULT)
+        return b"".join(bytes(self._page(at >> PAGE_SHIFT)[at & PAGE - 1 :][:count]) for _, at, count in parts)
 
     def write(self, address: int, data: bytes) -> None:
         """Write bytes, whatever the permissions.
@@ -447,21 +453,34 @@ class Memory:
         Raises:
             Trap: some are not mapped.
         """
-        for mapping, at, size in self._host_parts(address, len(data)):
+        for mapping, at, size in self._host_parts(address, len(data), Cause.STORE_FAULT):
             self._write_part(mapping, at, data[:size])
             data = data[size:]
 
-    def _host_parts(self, address: int, size: int) -> list[tuple[Mapping, int, int]]:
-        mapping = self.mapping_at(address)
-        if mapping is not None and mapping.target is not None:
-            address = mapping.target + address - mapping.span.start
-        return self._alias_parts(size, address)
+    def _host_parts(self, address: int, size: int, fault: Cause) -> list[tuple[Mapping, int, int]]:
+        """Return where bytes are, each part within one page and one region that is no alias."""
+        parts = []
+        while size:
+            mapping = self.mapping_at(address)
+            if mapping is None:
+                raise Trap(fault, address)
+            count = min(size, mapping.span.end - address)
+            if mapping.target is None:
+                count = min(count, PAGE - (address & PAGE - 1))
+                parts.append((mapping, address, count))
+            else:
+                parts += self._host_parts(mapping.target + address - mapping.span.start, count, fault)
+            address, size = address + count, size - count
+        return parts
 
     def string(self, address: int, limit: int = 1 << 16) -> bytes:
         """Return the bytes up to a NUL, at most `limit` of them; errors as `read`."""
         found = bytearray()
         while len(found) < limit:
-            chunk = self.read(address + len(found), min(64, PAGE - (address + len(found) & PAGE - 1)))
+            at = address + len(found)
+            mapping = self.mapping_at(at)
+            room = mapping.span.end - at if mapping is not None else 1
+            chunk = self.read(at, min(64, room, limit - len(found)))
             end = chunk.find(0)
             if end >= 0:
                 return bytes(found + chunk[:end])
@@ -472,11 +491,21 @@ class Memory:
         return f"<Memory: {', '.join(f'{m.name} {m.span}' for m in self.mappings) or as_hex(0)}>"
 
 
-def _copy_overlap(mapping: Mapping, page: int, data: bytearray) -> None:
-    """Copy what a region holds of a page to its place there."""
+def _overlap(mapping: Mapping, page: int) -> tuple[int, int, memoryview]:
+    """Return where in a page a region is, how many bytes it has there, and the first of them as it has them."""
     start = max(mapping.span.start, page << PAGE_SHIFT)
     offset = start - mapping.span.start
     room = min(mapping.span.end, (page + 1) << PAGE_SHIFT) - start
-    part = mapping.content[offset : offset + room]
-    at = start & PAGE - 1
-    data[at : at + len(part)] = part
+    return start & PAGE - 1, room, mapping.content[offset : offset + room]
+
+
+def _copy_overlap(mapping: Mapping, page: int, data: bytearray | Page) -> None:
+    """Copy what a region holds of a page to its place there."""
+    at, room, part = _overlap(mapping, page)
+    data[at : at + room] = bytes(part).ljust(room, bytes([POISON if mapping.poison else 0]))
+
+
+def _mark_overlap(mapping: Mapping, page: int, marks: bytearray) -> None:
+    """Mark the bytes of a page that a region begins with."""
+    at, room, part = _overlap(mapping, page)
+    marks[at : at + room] = (b"\1" * len(part)).ljust(room, b"\0")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..machine.outcome import Trap
+from ..units import MASK64
 from .kernel import SCRATCH, KernelBench
 
-__all__ = ["FORMS", "Argument", "read_argument"]
+__all__ = ["FORMS", "Argument", "changed", "read_argument", "read_number"]
 
 FORMS = "a number, a symbol or symbol+0x10, str:TEXT, hex:BYTES, buf:SIZE (zeros)"
 
@@ -31,6 +32,21 @@ class Argument:
     content: bytes = b""
 
 
+def read_number(text: str) -> int | None:
+    """Return a number as a register holds it; None if the text is none.
+
+    Raises:
+        UsageError: it has more than 64 bits.
+    """
+    try:
+        value = int(text, 0)
+    except ValueError:
+        return None
+    if not -(1 << 63) <= value <= MASK64:
+        raise UsageError(f"{text!r} does not fit into 64 bits")
+    return value & MASK64
+
+
 def read_argument(bench: KernelBench, text: str) -> Argument:
     """Read one argument, and put what it points to into the bench's memory.
 
@@ -41,18 +57,17 @@ def read_argument(bench: KernelBench, text: str) -> Argument:
     if separator and kind in _CONTENTS:
         content = _CONTENTS[kind](rest)
         return Argument(text, bench.place(content), len(content), content)
-    try:
-        return Argument(text, int(text, 0))
-    except ValueError:
-        pass
-    name, _, offset = text.partition("+")
-    address = bench.image.address_of(name)
+    number = read_number(text)
+    if number is not None:
+        return Argument(text, number)
+    name, plus, rest = text.partition("+")
+    address = bench.symbol(name)
     if address is None:
         raise UsageError(f"argument {text!r}: no such symbol; expected {FORMS}")
-    try:
-        return Argument(text, address + (int(offset, 0) if offset else 0))
-    except ValueError:
-        raise UsageError(f"argument {text!r}: {offset!r} is no number") from None
+    offset = read_number(rest) if plus else 0
+    if offset is None:
+        raise UsageError(f"argument {text!r}: {rest!r} is no number")
+    return Argument(text, address + offset & MASK64)
 
 
 def changed(bench: KernelBench, argument: Argument) -> bytes | None:
@@ -83,4 +98,4 @@ def _zeros(text: str) -> bytes:
     return bytes(size)
 
 
-_CONTENTS = {"str": lambda text: text.encode() + b"\0", "hex": _hex, "buf": _zeros}
+_CONTENTS = {"str": lambda text: text.encode(errors="surrogateescape") + b"\0", "hex": _hex, "buf": _zeros}

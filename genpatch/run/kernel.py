@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import ImageError, UsageError
 from ..image.model import KernelImage
 from ..image.relocate import relocated_bytes
 from ..machine.hart import Hart
-from ..machine.memory import Memory
+from ..machine.memory import PAGE, Memory
 from ..machine.outcome import Outcome, Status
-from ..units import Span, U8Array
+from ..units import MASK64, Span, U8Array
 
 __all__ = ["RETURN", "KernelBench", "Place", "kernel_places"]
 
 RETURN = 0xFFFF_FFFF_FFFF_F000
 """Address that a called function returns to; nothing is mapped there."""
 STACK = Span(0xFFFF_AF80_0000_0000, 0xFFFF_AF80_0001_0000)
-"""16 pages in the range of the linear map, where no image is linked."""
+"""16 pages in the range of the linear map, where no kernel is linked; lower for an image that is."""
 SCRATCH = Span(0xFFFF_AF80_0010_0000, 0xFFFF_AF80_0110_0000)
 """Memory for arguments that are pointers."""
 TASK = Span(0xFFFF_AF80_0200_0000, 0xFFFF_AF80_0200_4000)
@@ -62,11 +62,10 @@ def kernel_places(image: KernelImage) -> list[Place]:
     return places
 
 
-def registers_of(image: KernelImage) -> dict[int, int]:
-    """Return the first values of gp and tp: what the kernel's own startup gives its first task."""
+def global_pointer(image: KernelImage) -> int:
+    """Return what the kernel's startup gives its first task as gp: the shadow call stack where it has one."""
     shadow = image.address_of("init_shadow_call_stack")
-    gp = shadow if shadow is not None else image.address_of("__global_pointer$") or 0
-    return {GP: gp, TP: image.address_of("init_task") or TASK.start}
+    return shadow if shadow is not None else image.address_of("__global_pointer$") or 0
 
 
 @dataclass
@@ -80,6 +79,9 @@ class KernelBench:
     Attributes:
         hart: the hart that executes calls.
         stubs: functions that are not executed: address to what they return.
+        stack, scratch, task: where STACK, SCRATCH and TASK are.
+    Raises:
+        ImageError: the image is not linked, or leaves no room for a stack.
     """
 
     image: KernelImage
@@ -87,16 +89,28 @@ class KernelBench:
     stubs: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.image.kind.is_kernel:
+            raise ImageError(self.image.path, expected="a linked kernel", got=f"{self.image.kind}, not relocated")
         self.memory = Memory(misaligned=self.misaligned)
         for place in kernel_places(self.image):
             content = np.ascontiguousarray(place.content).data
             self.memory.map(
                 place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name
             )
-        for span, name in ((STACK, "stack"), (SCRATCH, "scratch"), (TASK, "task")):
-            self.memory.map(span.start, size=span.size, name=name)
+        self.stack, self.scratch = self._map(STACK, "stack"), self._map(SCRATCH, "scratch")
+        self.task = self._map(TASK, "task")
         self.hart = Hart(self.memory, compressed=self.image.has_rvc is not False)
-        self._scratch = SCRATCH.start
+        self._scratch = self.scratch.start
+
+    def _map(self, wanted: Span, name: str) -> Span:
+        """Map zeros where they are wanted, or else in the next gap below."""
+        start = wanted.start
+        for mapping in reversed(self.memory.mappings):
+            if start < mapping.span.end and mapping.span.start < start + wanted.size:
+                start = mapping.span.start - wanted.size & -PAGE
+        if start < PAGE:
+            raise ImageError(self.image.path, expected=f"{wanted.size:#x} free bytes for a {name}", got="none")
+        return self.memory.map(start, size=wanted.size, name=name).span
 
     def place(self, data: bytes) -> int:
         """Put bytes into scratch memory and return their address, a multiple of 16.
@@ -105,25 +119,32 @@ class KernelBench:
             UsageError: there is no room left.
         """
         address = self._scratch
-        if address + len(data) + 16 > SCRATCH.end:
-            raise UsageError(f"{len(data)} bytes of arguments: more than the {SCRATCH.size} that there is room for")
+        room = max(self.scratch.end - address - 16, 0)
+        if len(data) > room:
+            raise UsageError(f"an argument of {len(data)} bytes: there is room for {room}")
         self.memory.write(address, data)
         self._scratch = -(-(address + len(data) + 1) // 16) * 16
         return address
 
     def prepare(self, function: int, arguments: Sequence[int]) -> None:
-        """Set the registers as a caller does; arguments beyond the eighth go to the stack."""
+        """Set the registers as a caller does; arguments beyond the eighth go to the stack.
+
+        Raises:
+            UsageError: there are more arguments than half of the stack holds.
+        """
         hart = self.hart
+        stacked = b"".join((value & MASK64).to_bytes(8, "little") for value in arguments[8:])
+        if len(stacked) > self.stack.size // 2:
+            raise UsageError(f"{len(arguments)} arguments: a stack of {self.stack.size} bytes has no room for them")
         hart.x[:32] = [0] * 32
-        for number, value in registers_of(self.image).items():
-            hart.x[number] = value
-        stacked = b"".join((value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little") for value in arguments[8:])
-        hart.x[SP] = STACK.end - _FRAME - -(-len(stacked) // 16) * 16
+        hart.x[GP] = global_pointer(self.image)
+        hart.x[TP] = self.image.address_of("init_task") or self.task.start
+        hart.x[SP] = self.stack.end - _FRAME - -(-len(stacked) // 16) * 16
         self.memory.write(hart.x[SP], stacked)
         hart.x[RA] = RETURN
         for number, value in enumerate(arguments[:8], A0):
-            hart.x[number] = value & 0xFFFF_FFFF_FFFF_FFFF
-        hart.pc = function
+            hart.x[number] = value & MASK64
+        hart.pc = function & MASK64
         hart.breakpoints.add(RETURN)
         hart.hooks.update({address: _stub(value) for address, value in self.stubs.items()})
 
@@ -146,10 +167,17 @@ class KernelBench:
         """
         if isinstance(name, int):
             return name
-        address = self.image.address_of(name)
+        address = self.symbol(name)
         if address is None:
             raise UsageError(f"{self.image.path}: no symbol {name!r}")
         return address
+
+    def symbol(self, name: str) -> int | None:
+        """Return the address of a symbol, whatever was typed for its name; None if there is none."""
+        try:
+            return self.image.address_of(name) if name else None
+        except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+            return None
 
 
 def has_returned(outcome: Outcome) -> bool:
@@ -159,6 +187,6 @@ def has_returned(outcome: Outcome) -> bool:
 
 def _stub(value: int) -> Callable[[Hart], None]:
     def hook(hart: Hart) -> None:
-        hart.x[A0], hart.pc = value, hart.x[RA]
+        hart.x[A0], hart.pc = value & MASK64, hart.x[RA] & ~1
 
     return hook

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import ImageError, UsageError
 from ..image.program import Program, Segment
 from ..machine.csrs import MACHINE
 from ..machine.hart import Hart
@@ -74,10 +74,13 @@ def layout_of(program: Program, setting: Setting) -> Layout:
 
     Raises:
         UsageError: the stack is too small for the arguments.
+        ImageError: the program leaves no room for a stack.
     """
     top, size = _STACK_TOP, -(-setting.stack_size // PAGE) * PAGE
     while any(each.span.start < top + PAGE and top - size - PAGE < each.span.end for each in program.segments):
         top -= 1 << 32
+        if top - size < PAGE:
+            raise ImageError(program.path, expected=f"{size:#x} free bytes for a stack", got="none")
     content = _stack_content(top, [program.path, *setting.arguments], program.entry)
     if len(content) > size // 2:
         raise UsageError(f"a stack of {size} bytes has no room for {len(content)} bytes of arguments")
@@ -85,16 +88,16 @@ def layout_of(program: Program, setting: Setting) -> Layout:
 
 
 def _whole_pages(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """Widen segments to whole pages, as Linux maps them, where no other segment is in the page."""
+    """Widen ascending segments to whole pages, as Linux maps them, where no other is in the page."""
     firsts = [segment.span.start // PAGE for segment in segments]
     lasts = [(segment.span.end - 1) // PAGE for segment in segments]
     widened = []
     for number, segment in enumerate(segments):
         start, end, content = segment.span.start, segment.span.end, segment.content
-        if firsts[number] not in lasts[:number]:
+        if number == 0 or lasts[number - 1] != firsts[number]:
             content = np.concatenate([np.zeros(start % PAGE, np.uint8), content]) if start % PAGE else content
             start -= start % PAGE
-        if lasts[number] not in firsts[number + 1 :]:
+        if number + 1 == len(segments) or lasts[number] != firsts[number + 1]:
             end = -(-end // PAGE) * PAGE
         widened.append(Segment(Span(start, end), content, segment.permissions))
     return tuple(widened)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the fields are that verification writes and reads: struct dyn_ftrace, ftrace_ops, ftrace_regs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..image.btf import StructLayout
+from ..image.model import KernelImage
+
+__all__ = ["Layouts", "OpsLayout", "layouts_of"]
+
+_REGS_STRUCTS = ("__arch_ftrace_regs", "ftrace_regs", "pt_regs")
+"""What the frame is, the newest kernels' name first; an opaque struct without members does not count."""
+_RECORD_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class OpsLayout:
+    """struct ftrace_ops [bytes]; direct_call is None where the kernel has no such field."""
+
+    size: int
+    func: int
+    flags: int
+    direct_call: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layouts:
+    """What is known of the structures.
+
+    Args:
+        record_ip, record_flags: offsets in struct dyn_ftrace [bytes].
+        record_size: [bytes].
+        ops: struct ftrace_ops.
+        regs: field of the frame to its offset [bytes]; ``epc``, ``ra``, ``sp``, ``s0``, ``a0``, ...
+        regs_name: the structure that they are of.
+        notes: for each layout that is not from BTF, the evidence that it was assumed from.
+    """
+
+    record_ip: int
+    record_flags: int
+    record_size: int
+    ops: OpsLayout
+    regs: dict[str, int]
+    regs_name: str
+    notes: tuple[str, ...]
+
+
+def layouts_of(image: KernelImage, *, direct_at: int | None = None, func_at: int | None = None) -> Layouts:
+    """Return the layouts of an image.
+
+    Args:
+        image: the kernel.
+        direct_at: offset at which the kernel's own trampoline loads a direct call from an ops, if it does.
+        func_at: offset at which it loads the callback, if it does.
+    """
+    notes: list[str] = []
+    record = _struct(image, ("dyn_ftrace",))
+    if record is None:
+        notes.append("struct dyn_ftrace: no type; taken for ip at 0, flags at 8, 16 bytes, as every kernel since 3.0")
+    regs = _struct(image, _REGS_STRUCTS)
+    if regs is None:
+        notes.append("struct ftrace_regs: no type; fields of the frame are not judged")
+    return Layouts(
+        record_ip=record.offset("ip") if record else 0,
+        record_flags=record.offset("flags") if record else 8,
+        record_size=record.size if record else _RECORD_SIZE,
+        ops=_ops(image, direct_at, func_at, notes),
+        regs={member.name: member.offset for member in regs.members} if regs else {},
+        regs_name=regs.name if regs else "",
+        notes=tuple(notes),
+    )
+
+
+def _struct(image: KernelImage, names: tuple[str, ...]) -> StructLayout | None:
+    """Return the first of the structures that has members."""
+    for name in names if image.types is not None else ():
+        for found in image.types.structs(name) if image.types is not None else ():
+            if found.members:
+                return found
+    return None
+
+
+def _ops(image: KernelImage, direct_at: int | None, func_at: int | None, notes: list[str]) -> OpsLayout:
+    found = _struct(image, ("ftrace_ops",))
+    if found is not None:
+        direct = found.offset("direct_call") if found.has("direct_call") else None
+        return OpsLayout(found.size, found.offset("func"), found.offset("flags"), direct)
+    where = "as the trampoline loads them" if func_at is not None else "as every kernel since 3.9"
+    notes.append(f"struct ftrace_ops: no type; taken for func at {func_at or 0}, flags at 16, {where}")
+    return OpsLayout(max(256, (direct_at or 0) + 8), func_at or 0, 16, direct_at)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernel's patching functions, called for every site at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..machine.lane_log import LaneEvents
+from ..machine.lane_memory import LaneMemory
+from ..machine.lanes import Hook, Lanes
+from ..machine.memory import PAGE
+from ..machine.outcome import Status
+from ..run.kernel import A0, GP, RA, RETURN, SP, TP, global_pointer
+from ..units import BoolArray, I64Array, U64Array
+from .layouts import Layouts
+from .scene import Scene
+from .stubs import FIXMAP, Stub
+
+__all__ = ["Call", "Patcher"]
+
+BUDGET = 5_000
+_U64 = np.uint64
+_FRAME = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One function, called in many lanes.
+
+    Args:
+        name: the function.
+        lanes: int64[m], the lanes that called it.
+        returned: bool[m], whether it came back.
+        value: int64[m], what it returned, as a C int.
+        insns: instructions that all lanes executed.
+        events: what it stored, fenced and called, in order.
+    """
+
+    name: str
+    lanes: I64Array
+    returned: BoolArray
+    value: I64Array
+    insns: int
+    events: tuple[LaneEvents, ...]
+
+
+class Patcher:
+    """A kernel in n lanes, one for each site.
+
+    Args:
+        scene: the kernel.
+        ip: uint64[n], what the kernel calls rec->ip of each site.
+        layouts: of the structures that its functions take.
+
+    Attributes:
+        lanes: the lanes.
+        record, ops: addresses of each lane's struct dyn_ftrace and of its own struct ftrace_ops.
+        found_ops: uint64[n], what ftrace_find_unique_ops answers.
+    """
+
+    def __init__(self, scene: Scene, ip: U64Array, layouts: Layouts):
+        self.scene, self.ip, self.layouts = scene, ip, layouts
+        self.gp = global_pointer(scene.image)
+        n = len(ip)
+        self.memory = LaneMemory(n)
+        for place in scene.places:
+            content = np.ascontiguousarray(place.content).data
+            self.memory.map(
+                place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name
+            )
+        self.record, self.ops = scene.scratch.start, scene.scratch.start + PAGE
+        self.memory.map_private(scene.task.start, scene.task.size, name="task")
+        self.memory.map_private(scene.scratch.start, 2 * PAGE, name="records")
+        self.memory.map_private(scene.stack.start, scene.stack.size, name="stack", poison=True)
+        self.lanes = Lanes(self.memory)
+        self.all: I64Array = np.arange(n, dtype=np.int64)
+        self.found_ops: U64Array = np.full(n, self.ops, _U64)
+        self._hooks = self._stub_hooks()
+        self.memory.write_u64(None, self.record + layouts.record_ip, ip)
+        self.memory.watch(None)
+
+    def _stub_hooks(self) -> dict[int, Hook]:
+        hooks: dict[int, Hook] = {address: self._stub(stub) for address, stub in self.scene.stubs.items()}
+        image = self.scene.image
+        fixmap, unique = image.address_of(FIXMAP), image.address_of("ftrace_find_unique_ops")
+        if fixmap is not None and self.scene.fixmap_top is not None:
+            hooks[fixmap] = self._map_text
+        if unique is not None:
+            hooks[unique] = self._unique_ops
+        return hooks
+
+    def _stub(self, stub: Stub) -> Hook:
+        def hook(lanes: Lanes, group: I64Array) -> None:
+            if stub.event:
+                self.memory.note(stub.event, group, lanes.x[A0, group])
+            if stub.calls >= 0:
+                lanes.pc[group] = lanes.x[A0 + stub.calls, group]
+                lanes.x[A0, group] = lanes.x[A0 + stub.calls + 1, group]
+            else:
+                lanes.pc[group] = lanes.x[RA, group]
+                lanes.x[A0, group] = _U64(stub.value)
+
+        return hook
+
+    def _unique_ops(self, lanes: Lanes, group: I64Array) -> None:
+        lanes.x[A0, group] = self.found_ops[group]
+        lanes.pc[group] = lanes.x[RA, group]
+
+    def _map_text(self, lanes: Lanes, group: I64Array) -> None:
+        """Honour __set_fixmap(index, physical, protection): a second name for a page of text."""
+        top = self.scene.fixmap_top or 0
+        for index in np.unique(lanes.x[A0, group]).tolist():
+            some = group[lanes.x[A0, group] == _U64(index)]
+            start = top - index * PAGE
+            mapped = lanes.x[A0 + 2, some] != 0
+            if mapped.any():
+                targets = lanes.x[A0 + 1, some[mapped]] & _U64(-PAGE & 0xFFFF_FFFF_FFFF_FFFF)
+                self.memory.alias(start, PAGE, targets, lanes=some[mapped], name="fixmap")
+            if not mapped.all():
+                self.memory.unalias(start, PAGE, lanes=some[~mapped])
+        lanes.pc[group] = lanes.x[RA, group]
+
+    def call(self, name: str, arguments: Mapping[int, U64Array | int], lanes: I64Array | None = None) -> Call:
+        """Call a function in some lanes.
+
+        Args:
+            name: a function that the image has.
+            arguments: number of the argument to its value: uint64[m] or one.
+            lanes: which; all by default.
+        """
+        group = self.all if lanes is None else lanes
+        engine, entry = self.lanes, self.scene.image.address_of(name)
+        if entry is None:
+            raise ValueError(f"no {name}")
+        engine.x[:, group] = 0
+        fixed = {GP: self.gp, TP: self.scene.task.start, SP: self.scene.stack.end - _FRAME, RA: RETURN}
+        for register, value in fixed.items():
+            engine.x[register, group] = _U64(value)
+        for number, value in arguments.items():
+            engine.x[A0 + number, group] = value if isinstance(value, np.ndarray) else _U64(value)
+        engine.hooks, engine.breakpoints = self._hooks, {RETURN}
+        seen, executed = len(self.memory.log.events), engine.insns
+        engine.start(entry, group)
+        engine.run(BUDGET)
+        returned = (engine.status[group] == Status.STOPPED) & (engine.pc[group] == _U64(RETURN))
+        value = engine.x[A0, group].astype(np.uint32).view(np.int32).astype(np.int64)
+        return Call(name, group, returned, value, engine.insns - executed, tuple(self.memory.log.events[seen:]))

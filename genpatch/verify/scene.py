@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A kernel made ready for many lanes: what is the same for all sites is done once, on a scalar hart.
+
+Three things are found out by running the kernel's own code: where it maps text to write to it (the fixmap's
+top, which is a constant of the build), what ftrace_update_ftrace_func changes, and which of the functions that
+verification calls are there at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..image.model import KernelImage
+from ..machine.hart import Hart
+from ..machine.memory import PAGE
+from ..machine.outcome import Cause, Outcome, Status, Trap
+from ..run.kernel import A0, RA, KernelBench, Place, has_returned
+from ..units import MASK64, Span, as_hex
+from .stubs import FIXMAP, STUBS, Stub
+
+__all__ = ["Scene", "prepare_scene"]
+
+_WRITERS = ("patch_insn_write", "patch_text_nosync", "ftrace_make_nop")
+_HOST_GAP = 1 << 20
+_BUDGET = 200_000
+
+
+@dataclass
+class Scene:
+    """What all lanes share.
+
+    Args:
+        image: the kernel.
+        places: its bytes, with what global updates changed.
+        fixmap_top: address that fixmap slots are counted down from, None if text is written where it is.
+        host: span of addresses near the kernel where nothing is mapped, for host functions.
+        stubs: address of each function that is not executed.
+        missing: functions that verification would call and the image does not have.
+        stack, scratch, task: addresses for those, free of the image.
+        notes: what else there is to say.
+    """
+
+    image: KernelImage
+    places: list[Place]
+    fixmap_top: int | None
+    host: Span
+    stubs: dict[int, Stub]
+    missing: tuple[str, ...]
+    stack: Span
+    scratch: Span
+    task: Span
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def callback(self) -> int:
+        """Address of the host's callback, in reach of a call from the kernel's text."""
+        return self.host.start
+
+    @property
+    def direct(self) -> int:
+        """Address of the host's direct trampoline."""
+        return self.host.start + 0x100
+
+    @property
+    def elsewhere(self) -> int:
+        """Address that a callback sends the traced function to."""
+        return self.host.start + 0x200
+
+    @property
+    def parent(self) -> int:
+        """Address that the traced function was called from."""
+        return self.host.start + 0x300
+
+
+FUNCTIONS = (
+    "ftrace_init_nop",
+    "ftrace_make_call",
+    "ftrace_modify_call",
+    "ftrace_make_nop",
+    "ftrace_update_ftrace_func",
+)
+
+
+def prepare_scene(image: KernelImage) -> Scene:
+    """Return the scene of a kernel; what cannot be prepared is in its notes."""
+    bench = KernelBench(image)
+    end = max(region.span.end for region in image.memory.regions)
+    start = -(-end // PAGE) * PAGE + _HOST_GAP
+    stubs = {address: stub for stub in STUBS if (address := image.address_of(stub.name)) is not None}
+    missing = tuple(name for name in FUNCTIONS if image.address_of(name) is None)
+    scene = Scene(image, [], None, Span(start, start + PAGE), stubs, missing, bench.stack, bench.scratch, bench.task)
+    for address, stub in stubs.items():
+        bench.hart.hooks[address] = _scalar_stub(stub)
+    mapper = _Fixmap(bench)
+    scene.fixmap_top = mapper.find_top(scene.notes)
+    _update_callback(bench, scene)
+    scene.places = _places(bench)
+    return scene
+
+
+def _scalar_stub(stub: Stub):  # type: ignore[no-untyped-def]
+    def hook(hart: Hart) -> Outcome | None:
+        if stub.calls >= 0:
+            hart.pc, hart.x[A0] = hart.x[A0 + stub.calls], hart.x[A0 + stub.calls + 1]
+        else:
+            hart.pc, hart.x[A0] = hart.x[RA], stub.value & MASK64
+        return None
+
+    return hook
+
+
+class _Fixmap:
+    """Honours what the kernel maps to write to its text."""
+
+    def __init__(self, bench: KernelBench):
+        self.bench = bench
+        self.top: int | None = None
+        self._mapped: dict[int, object] = {}
+        self._last: tuple[int, int] | None = None
+        address = bench.image.address_of(FIXMAP)
+        self.address = address
+        if address is not None:
+            bench.hart.hooks[address] = self._hook
+
+    def _hook(self, hart: Hart) -> Outcome | None:
+        index, physical, protection = hart.x[A0 : A0 + 3]
+        memory = self.bench.memory
+        if self.top is None:
+            self._last = (index, physical) if protection else self._last
+        elif protection == 0:
+            mapping = self._mapped.pop(index, None)
+            if mapping is not None:
+                memory.unmap(mapping)  # type: ignore[arg-type]
+        elif index not in self._mapped:
+            target = physical & -PAGE
+            self._mapped[index] = memory.alias(self.top - index * PAGE, PAGE, target, name="fixmap")
+        hart.pc = hart.x[RA]
+        return None
+
+    def find_top(self, notes: list[str]) -> int | None:
+        """Let the kernel write to its text and see where the write goes."""
+        if self.address is None:
+            notes.append(f"no {FIXMAP}: text is written where it is")
+            return None
+        outcome = self._write()
+        if outcome is None or self._last is None or outcome.cause != Cause.STORE_FAULT:
+            how = "nothing that writes to text" if outcome is None else f"a trial write ended with {outcome.reason}"
+            notes.append(f"the fixmap was not found: {how}")
+            return None
+        index, physical = self._last
+        if (outcome.tval ^ physical) & PAGE - 1:
+            notes.append(f"the fixmap was not found: a trial write went to {as_hex(outcome.tval)}")
+            return None
+        self.top = (outcome.tval & -PAGE) + index * PAGE
+        return self.top
+
+    def _write(self) -> Outcome | None:
+        """Write an instruction of the kernel over itself."""
+        bench = self.bench
+        target = bench.image.address_of("_stext") or bench.image.address_of("start_kernel")
+        name = next((each for each in _WRITERS[:2] if bench.image.address_of(each) is not None), None)
+        if target is None or name is None:
+            return None
+        address = bench.image.address_of("start_kernel") or target
+        try:
+            data = bench.memory.read(address, 4)
+        except Trap:
+            return None
+        return bench.call(name, address, bench.place(data), 4, budget=_BUDGET)
+
+
+def _update_callback(bench: KernelBench, scene: Scene) -> None:
+    """Let the kernel make the host's callback the function that its trampoline calls."""
+    name = "ftrace_update_ftrace_func"
+    if bench.image.address_of(name) is None:
+        return
+    outcome = bench.call(name, scene.callback, budget=_BUDGET)
+    if not has_returned(outcome):
+        scene.notes.append(f"{name} did not return: {outcome.reason}")
+    elif bench.hart.x[A0]:
+        scene.notes.append(f"{name} returned {bench.hart.x[A0]:#x}")
+
+
+def _places(bench: KernelBench) -> list[Place]:
+    """Return the image's bytes as they are now in the bench's memory."""
+    from ..run.kernel import kernel_places
+
+    places = []
+    for place in kernel_places(bench.image):
+        changed = bench.memory.written_pages(place.span)
+        content = place.content
+        if changed:
+            content = np.zeros(place.span.size, np.uint8)
+            content[: len(place.content)] = place.content
+            for start, data in changed:
+                low, high = max(start, place.span.start), min(start + PAGE, place.span.end)
+                part = np.frombuffer(data, np.uint8)[low - start : high - start]
+                content[low - place.span.start : high - place.span.start] = part
+        places.append(Place(place.span, content, place.permissions, place.name))
+    return places
+
+
+def has_ended(status: Status) -> bool:
+    """Tell whether a status is not that of a call that came back."""
+    return status != Status.STOPPED
