@@ -204,6 +204,8 @@ _ALL = (
     _register("c_rs2_n0", 2, "rs2", forbidden=(0,)),
     # 16-bit instructions: immediates
     _unsigned("c_nzuimm10", 12, "5:4|9:6|2|3", nonzero=True),
+    _unsigned("c_uimm1", 5, "1"),
+    _unsigned("c_uimm2", 6, "0|1"),
     _unsigned("c_uimm7hi", 12, "5:3"),
     _unsigned("c_uimm7lo", 6, "2|6"),
     _unsigned("c_uimm8hi", 12, "5:3"),

@@ -102,7 +102,8 @@ def test_the_last_of_two_relocations_stays() -> None:
     [
         (DATA - 1, 0, R_RISCV_RELATIVE, -1), (DATA + 57, 0, R_RISCV_RELATIVE, -1), (DATA + 64, 0, R_RISCV_RELATIVE, -1),
         (OTHER + 5, 0, R_RISCV_RELATIVE, -1), (0, 0, R_RISCV_RELATIVE, -1), ((1 << 64) - 4, 0, R_RISCV_RELATIVE, -1),
-        (DATA, 0, R_RISCV_NONE, -1), (DATA, 1, R_RISCV_32, -1), (DATA, 99, R_RISCV_64, -1), (DATA, 0xFFFFFFFF, R_RISCV_64, -1),
+        (DATA, 0, R_RISCV_NONE, -1), (DATA, 1, R_RISCV_32, -1), (DATA, 99, R_RISCV_64, -1),
+        (DATA, 0xFFFFFFFF, R_RISCV_64, -1),
         (DATA, 0, 0xFFFFFFFF, -1),
     ],
 )  # fmt: skip

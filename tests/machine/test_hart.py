@@ -157,10 +157,12 @@ def test_interrupted_by_the_host(translate: bool) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0.004)
             with pytest.raises(Bell):
                 hart.run()
+            turns, rest = divmod(hart.retired, 3)
+            assert hart.pc == CODE + 4 * rest
+            assert (hart.x[11], hart.x[12]) == (turns + (rest > 0), 3 * (turns + (rest > 1)))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert hart.pc in (CODE, CODE + 4, CODE + 8)
     assert hart.retired > 100
 
 
@@ -373,7 +375,7 @@ def test_two_harts_patch_each_other(translate: bool) -> None:
     second.pc = CODE + 0x100
     # each adds t0 to the immediate of the other's second instruction
     for hart, other in ((first, CODE + 0x100), (second, CODE)):
-        hart.memory.write(hart.pc + 0x80, assemble("amoadd.w zero, t0, (t1); jal zero, -132", hart.pc + 0x80))
+        hart.memory.write(hart.pc + 0x80, assemble("amoadd.w zero, t0, (t1); jal zero, start", hart.pc + 0x80, symbols={"start": hart.pc}))
         hart.x[5], hart.x[6] = 1 << 20, other + 4
     step = [1, 1]
     total = [0, 0]
@@ -518,8 +520,8 @@ def test_short_instruction_without_compressed() -> None:
 @BOTH
 def test_pc_wraps_around(translate: bool) -> None:
     memory = Memory()
-    memory.map(MASK64 - 7, assemble("auipc a2, 0; jal a4, 16", 0), permissions="x")
-    memory.map(0, bytes(12) + assemble("addi a1, a1, 1; jal zero, -24", 0) + bytes(8), permissions="x")
+    memory.map(MASK64 - 7, assemble("auipc a2, 0; jal a4, start", MASK64 - 7, symbols={"start": MASK64 + 13}), permissions="x")
+    memory.map(0, bytes(12) + assemble("addi a1, a1, 1; jal zero, start", 12, symbols={"start": -8}) + bytes(8), permissions="x")
     hart = Hart(memory, translate=translate)
     hart.pc = MASK64 - 7
     assert hart.run(400).status == Status.BUDGET
@@ -531,11 +533,11 @@ def test_pc_wraps_around(translate: bool) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    "line", ["jal zero, 0", "c.j 0", "beq a1, a1, 0", "jal ra, 0", "jalr zero, 0(a5)", "c.jr a5", "jalr t0, 0(a5)"]
+    "line", ["jal zero, self", "c.j self", "beq a1, a1, self", "jal ra, self", "jalr zero, 0(a5)", "c.jr a5", "jalr t0, 0(a5)"]
 )
 def test_stuck(line: str, translate: bool) -> None:
     """A jump to itself ends a run, also behind a hot loop and when it is executed again."""
-    hart = hart_with(f"loop: addi a1, a1, 1; addi a2, a2, 1; bne a1, a3, loop; {line}", translate=translate)
+    hart = hart_with(f"loop: addi a1, a1, 1; addi a2, a2, 1; bne a1, a3, loop; self: {line}", translate=translate)
     for turn in range(1, 12):
         hart.pc, hart.x[13], hart.x[15] = CODE, 30 * turn, CODE + 12
         assert hart.run(10_000).status == Status.STUCK
@@ -546,7 +548,7 @@ def test_stuck(line: str, translate: bool) -> None:
 
 @BOTH
 def test_branch_to_itself_amid_a_loop(translate: bool) -> None:
-    hart = hart_with("loop: addi a1, a1, 1; addi a2, a2, 1; beq a1, a3, 0; jal zero, loop", translate=translate)
+    hart = hart_with("loop: addi a1, a1, 1; addi a2, a2, 1; self: beq a1, a3, self; jal zero, loop", translate=translate)
     hart.x[13] = 60
     assert hart.run(10_000).status == Status.STUCK
     assert (hart.pc, hart.retired) == (CODE + 8, 59 * 4 + 3)
@@ -638,7 +640,7 @@ HANDLER = """
 )
 def test_handler(mode: str, line: str, cause: Cause, tval: int, size: int, translate: bool) -> None:
     registers = {name: f"{mode}{name}" for name in ("epc", "cause", "tval", "ret")}
-    source = f"loop: addi a1, a1, 1; {line}; addi a2, a2, 1; bne a1, a3, loop; jal zero, 0"
+    source = f"loop: addi a1, a1, 1; {line}; addi a2, a2, 1; bne a1, a3, loop; self: jal zero, self"
     hart = hart_with(source, translate=translate, csrs=dict(MACHINE))
     hart.memory.write(CODE + 0x100, assemble(HANDLER.format(size=size, **registers), 0))
     hart.csrs.values[STVEC if mode == "s" else MTVEC] = CODE + 0x101  # vectored, which is for interrupts
@@ -728,9 +730,9 @@ def test_trace() -> None:
         amoadd.d a4, a1, (a0)
         c.lw a5, 4(a0)
         addi a1, a1, 0
-        beq a1, zero, 8
-        sd a1, 8184(a6)
-        """.replace("8184(a6)", "0(a6)"),
+        self: beq a1, zero, self
+        sd a1, 0(a6)
+        """
     )
     hart.x[16] = DATA + 0xFFC
     retired = list(hart.trace(9))
@@ -752,7 +754,7 @@ def test_trace() -> None:
     assert [each.accesses for each in done] == [
         (),
         (("store", DATA + 3, 2, 0xFFFF),),
-        (("load", DATA, 4, -0x0100_0000),) if done[2].accesses[0][3] < 0 else (("load", DATA, 4, 0xFF00_0000),),
+        (("load", DATA, 4, 0xFF00_0000),),
         (("load", DATA + 4, 1, 0xFF),),
         (("load", DATA, 8, 0xFF_FF00_0000), ("store", DATA, 8, 0xFF_FEFF_FFFF)),
         (("load", DATA + 4, 4, 0xFF),),
@@ -866,7 +868,7 @@ def test_log_of_code_that_is_zeroed() -> None:
 @BOTH
 def test_pair_of_odd_results(translate: bool) -> None:
     """x0 is 0 whatever was written to it, by anything."""
-    lines = "addi zero, a0, 1; lw zero, 0(a0); amoadd.w zero, a3, (a0); jal zero, 4; sc.w zero, a0, (a0); mulh zero, a0, a0"
+    lines = "addi zero, a0, 1; lw zero, 0(a0); amoadd.w zero, a3, (a0); jal zero, on; on: sc.w zero, a0, (a0); mulh zero, a0, a0"
     hart = hart_with(f"loop: {lines}; add a2, a2, zero; addi a1, a1, 1; bne a1, a3, loop; ebreak", translate=translate)
     hart.x[13] = 50
     hart.run(1000)

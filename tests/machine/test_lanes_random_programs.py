@@ -14,7 +14,7 @@ import pytest
 
 from genpatch.machine.lane_memory import LaneMemory
 from genpatch.machine.lanes import Lanes
-from genpatch.machine.outcome import Outcome, Status
+from genpatch.machine.outcome import Cause, Outcome, Status
 
 from .guests import LONG, State, hart_of, judge_of, regions_of, state_of, writable
 from .programs import EDGES, FREE, Program, make_program
@@ -76,7 +76,7 @@ def compare(lanes: Lanes, programs: list[Program]) -> None:
         if found := lane_state(lanes, lane, program).differences(theirs):
             pytest.fail("\n".join((f"seed {program.seed}, lane {lane}", *found)), pytrace=False)
         if not theirs.fault:
-            assert lanes.outcome(lane) == Outcome(Status.STOPPED, program.end, text="breakpoint")
+            assert lanes.status[lane] == Status.STOPPED
     assert lanes.insns == int(lanes.retired.sum())
 
 
@@ -102,7 +102,10 @@ def test_programs_that_fault(seed: int) -> None:
 def test_another_program_in_each_lane(seed: int) -> None:
     programs = [make_program(number) for number in range(seed, seed + 40)]
     lanes = lanes_of(private_memory(programs), programs)
+    lanes.breakpoints = set()  # one's end is amid another; an ebreak stands at each
     lanes.run(1_000_000)
+    assert (lanes.cause == Cause.BREAKPOINT).all()
+    lanes.stop(None, Status.STOPPED)
     compare(lanes, programs)
 
 

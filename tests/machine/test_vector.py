@@ -27,7 +27,10 @@ M64 = (1 << 64) - 1
 EDGES = (0, 1, 2, 3, 7, 8, 63, 64, 0x7F, 0x80, 0xFF, 0x8000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x1_0000_0000)
 EDGES += (0x123456789ABCDEF0, 0x7FFFFFFFFFFFFFFF, 1 << 63, (1 << 63) + 1, 0xFFFFFFFF80000000, M64 - 1, M64)
 PAIRS = [(left, right) for left in EDGES for right in EDGES]
-CODE, DATA, SIZE = 0x1000, 0x20000, 0x1000
+CODE, DATA, SIZE = 0x1000, 0x20000, 0x2000
+CODE_REGION = Region(0x10_0000, bytes(0x1_0000), "rx")
+FAR = 0x100
+"""Where words stand for unicorn, and how far from one another."""
 
 
 def s64(value: int) -> int:
@@ -164,6 +167,8 @@ def inputs(spec: Spec, rng: random.Random, count: int) -> list[tuple[int, int, i
         values = [rng.choice((rng.choice(EDGES), rng.getrandbits(64), rng.getrandbits(rng.randrange(1, 65)))) for _ in "abc"]
         if accesses:
             values[1] = DATA + 0x800 + 8 * rng.randrange(16)
+        if spec.name == "jalr":
+            values[1] = CODE_REGION.start + 0x1000 + rng.randrange(64)
         found.append((values[0], values[1], values[2]))
     return found
 
@@ -210,8 +215,6 @@ def test_record_against_the_scalar_hart(name: str) -> None:
         assert run_lanes(word, values, data) == expected, hex(word)
 
 
-CODE_REGION = Region(0x10_0000, bytes(0x1_0000), "rx")
-FAR = 0x100
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in executable()])

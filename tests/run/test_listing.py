@@ -79,16 +79,22 @@ def test_lines_of_a_run() -> None:
 @pytest.mark.parametrize(
     ("outcome", "text"),
     [
-        (Outcome(Status.FAULT, 0x10, Cause.LOAD_FAULT, 0x20), "load from memory that is not readable, pc 0x10, address 0x20"),
+        (
+            Outcome(Status.FAULT, 0x10, Cause.LOAD_FAULT, 0x20),
+            "load from memory that is not readable, pc 0x10, address 0x20",
+        ),
         (Outcome(Status.FAULT, 0x10, Cause.ILLEGAL, 0xFF), "illegal instruction, pc 0x10, instruction 0xff"),
-        (Outcome(Status.UNSUPPORTED, 0x10, Cause.ILLEGAL, 0xFF, text="F"), "not supported (F), pc 0x10, instruction 0xff"),
+        (
+            Outcome(Status.UNSUPPORTED, 0x10, Cause.ILLEGAL, 0xFF, text="F"),
+            "not supported (F), pc 0x10, instruction 0xff",
+        ),
         (Outcome(Status.BUDGET, 0x10), "instruction budget used up at pc 0x10"),
         (Outcome(Status.EXITED, 0x10, value=3), "exit 3 at pc 0x10"),
         (Outcome(Status.STUCK, 0x10, text="round and round"), "round and round at pc 0x10"),
         (Outcome(Status.STOPPED, 0x10, text="breakpoint"), "breakpoint at pc 0x10"),
         (Outcome(Status.STOPPED, 0x10), "stopped at pc 0x10"),
     ],
-)  # fmt: skip
+)
 def test_reasons(outcome: Outcome, text: str) -> None:
     assert reason_of(outcome) == text
     assert reason_of(outcome, hex) == text
