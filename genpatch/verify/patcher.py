@@ -105,6 +105,16 @@ class Patcher:
 
         return hook
 
+    def let_pass(self, callbacks: frozenset[int], link: int) -> None:
+        """Let host functions return at once, for sites that the patching code itself goes through.
+
+        Args:
+            callbacks: addresses of callbacks, which return through ra.
+            link: register through which a direct trampoline goes back.
+        """
+        self._hooks |= dict.fromkeys(callbacks, _returning(RA))
+        self._hooks[self.scene.direct] = _returning(link)
+
     def _unique_ops(self, lanes: Lanes, group: I64Array) -> None:
         lanes.x[A0, group] = self.found_ops[group]
         lanes.pc[group] = lanes.x[RA, group]
@@ -139,8 +149,8 @@ class Patcher:
         fixed = {GP: self.gp, TP: self.scene.task.start, SP: self.scene.stack.end - _FRAME, RA: RETURN}
         for register, value in fixed.items():
             engine.x[register, group] = _U64(value)
-        for number, value in arguments.items():
-            engine.x[A0 + number, group] = value if isinstance(value, np.ndarray) else _U64(value)
+        for number, argument in arguments.items():
+            engine.x[A0 + number, group] = _U64(argument) if isinstance(argument, int) else argument
         engine.hooks, engine.breakpoints = self._hooks, {RETURN}
         seen, executed = len(self.memory.log.events), engine.insns
         engine.start(entry, group)
@@ -148,3 +158,10 @@ class Patcher:
         returned = (engine.status[group] == Status.STOPPED) & (engine.pc[group] == _U64(RETURN))
         value = engine.x[A0, group].astype(np.uint32).view(np.int32).astype(np.int64)
         return Call(name, group, returned, value, engine.insns - executed, tuple(self.memory.log.events[seen:]))
+
+
+def _returning(register: int) -> Hook:
+    def hook(lanes: Lanes, group: I64Array) -> None:
+        lanes.pc[group] = lanes.x[register, group] & _U64(0xFFFF_FFFF_FFFF_FFFE)
+
+    return hook

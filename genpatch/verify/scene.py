@@ -8,15 +8,16 @@ verification calls are there at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..image.model import KernelImage
 from ..machine.hart import Hart
-from ..machine.memory import PAGE
-from ..machine.outcome import Cause, Outcome, Status, Trap
-from ..run.kernel import A0, RA, KernelBench, Place, has_returned
+from ..machine.memory import PAGE, Mapping
+from ..machine.outcome import Cause, Outcome, Trap
+from ..run.kernel import A0, RA, KernelBench, Place, has_returned, kernel_places
 from ..units import MASK64, Span, as_hex
 from .stubs import FIXMAP, STUBS, Stub
 
@@ -100,7 +101,7 @@ def prepare_scene(image: KernelImage) -> Scene:
     return scene
 
 
-def _scalar_stub(stub: Stub):  # type: ignore[no-untyped-def]
+def _scalar_stub(stub: Stub) -> Callable[[Hart], Outcome | None]:
     def hook(hart: Hart) -> Outcome | None:
         if stub.calls >= 0:
             hart.pc, hart.x[A0] = hart.x[A0 + stub.calls], hart.x[A0 + stub.calls + 1]
@@ -117,7 +118,7 @@ class _Fixmap:
     def __init__(self, bench: KernelBench):
         self.bench = bench
         self.top: int | None = None
-        self._mapped: dict[int, object] = {}
+        self._mapped: dict[int, Mapping] = {}
         self._last: tuple[int, int] | None = None
         address = bench.image.address_of(FIXMAP)
         self.address = address
@@ -132,7 +133,7 @@ class _Fixmap:
         elif protection == 0:
             mapping = self._mapped.pop(index, None)
             if mapping is not None:
-                memory.unmap(mapping)  # type: ignore[arg-type]
+                memory.unmap(mapping)
         elif index not in self._mapped:
             target = physical & -PAGE
             self._mapped[index] = memory.alias(self.top - index * PAGE, PAGE, target, name="fixmap")
@@ -185,8 +186,6 @@ def _update_callback(bench: KernelBench, scene: Scene) -> None:
 
 def _places(bench: KernelBench) -> list[Place]:
     """Return the image's bytes as they are now in the bench's memory."""
-    from ..run.kernel import kernel_places
-
     places = []
     for place in kernel_places(bench.image):
         changed = bench.memory.written_pages(place.span)
@@ -200,8 +199,3 @@ def _places(bench: KernelBench) -> list[Place]:
                 content[low - place.span.start : high - place.span.start] = part
         places.append(Place(place.span, content, place.permissions, place.name))
     return places
-
-
-def has_ended(status: Status) -> bool:
-    """Tell whether a status is not that of a call that came back."""
-    return status != Status.STOPPED

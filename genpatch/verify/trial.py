@@ -43,6 +43,8 @@ class Behaviour(StrEnum):
     """It returns from the function at once with a value, as error injection does."""
     GRAPH = "graph"
     """It replaces the return address, as the function graph tracer does."""
+    DIRECT = "direct"
+    """It asks the trampoline for a direct call behind it."""
 
 
 def first_values(n: int) -> U64Array:
@@ -122,7 +124,8 @@ class Trial:
         first[GP], first[TP] = patcher.gp, scene.task.start
         engine.x[:, group] = first[:, group]
         recorder = self._now = _Recorder(self, behaviour)
-        engine.hooks = dict.fromkeys(self.callbacks, recorder.callback) | {scene.direct: recorder.direct_call}
+        engine.hooks = {scene.direct: recorder.direct_call}
+        engine.hooks |= dict.fromkeys(self.callbacks, recorder.callback)
         engine.breakpoints = {scene.parent, scene.elsewhere} | set(self.body[group].tolist())
         retired = engine.retired[group].copy()
         engine.start(self.func[group], group)
@@ -183,6 +186,8 @@ class _Recorder:
         elif self.behaviour is Behaviour.OVERRIDE:
             memory.write_u64(whose, frame + _U64(regs["a0"]), OVERRIDE_VALUE)
             memory.write_u64(whose, frame + _U64(regs["epc"]), memory.read_u64(whose, frame + _U64(regs["ra"])))
+        elif self.behaviour is Behaviour.DIRECT:
+            memory.write_u64(whose, frame + _U64(regs["t1"]), scene.direct)
         elif self.behaviour is Behaviour.GRAPH:
             memory.write_u64(whose, frame + _U64(regs["ra"]), self.trial.return_hook)
 

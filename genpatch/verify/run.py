@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All sites of a kernel through all states: what `genpatch verify` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+
+from ..image.model import KernelImage
+from ..machine.lane_log import LaneEvents
+from ..schemes import Link
+from ..sites.discover import find_sites
+from ..sites.infer import SchemeVerdict, infer_scheme
+from ..sites.model import Sites
+from ..sites.patching import PatchingCode
+from ..units import BoolArray, I64Array, Span, U8Array, U64Array
+from .contract import Expectation, Failure, Promise, Terms, judge
+from .layouts import Layouts, layouts_of
+from .life import STATES, Abilities, Patch, State
+from .patcher import Call, Patcher
+from .scene import FUNCTIONS, Scene, prepare_scene
+from .trial import Observation, Trial
+
+__all__ = ["StateResult", "StoreCount", "Verification", "verify"]
+
+_U64 = np.uint64
+_EBREAK = np.frombuffer(b"\x73\x00\x10\x00", np.uint8)
+_C_EBREAK = np.frombuffer(b"\x02\x90", np.uint8)
+_CALL_OPS_FLAG = "FTRACE_FL_CALL_OPS_EN"
+_OPS_DIRECT_FLAG = "FTRACE_OPS_FL_DIRECT"
+_LIST_FUNCTIONS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func")
+_REGISTER_NUMBERS = {Link.RA: 1, Link.T0: 5}
+_NEAR = 4096
+_MOST_TARGETS = 8
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCount:
+    """Stores of one kind: what they wrote to, how wide, whether aligned, how many."""
+
+    state: str
+    what: str
+    width: int
+    aligned: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateResult:
+    """What came of one state.
+
+    Args:
+        name, what: of the state.
+        sites: how many went through it.
+        failed: int64[k], those that broke a promise, ascending.
+        skipped: why it was not tried, empty if it was.
+        insns: instructions executed.
+    """
+
+    name: str
+    what: str
+    sites: int
+    failed: I64Array
+    skipped: str = ""
+    insns: int = 0
+
+
+@dataclass
+class Verification:
+    """Everything that verification found out about one image.
+
+    Args:
+        image: the kernel.
+        sites: its patch sites.
+        verdict: the scheme that they are patched by.
+        layouts: of the structures.
+        terms: the contract, None if nothing could be run.
+        states: in the order in which they were tried.
+        failures: what was broken.
+        stores: what was written.
+        sequences: for each function and alignment, what it did in order, in one lane.
+        notes: what else there is to say.
+        missing: functions that the image does not have.
+        insns: instructions executed.
+        seconds: time taken.
+    """
+
+    image: KernelImage
+    sites: Sites
+    verdict: SchemeVerdict
+    layouts: Layouts
+    terms: Terms | None = None
+    states: list[StateResult] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    stores: list[StoreCount] = field(default_factory=list)
+    sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
+    insns: int = 0
+    seconds: float = 0.0
+
+
+def verify(image: KernelImage, *, chosen: BoolArray | None = None, progress: Progress | None = None) -> Verification:
+    """Run a kernel's patching code on its sites, and its sites in every state.
+
+    Args:
+        image: the kernel.
+        chosen: bool[n], which sites; all by default.
+        progress: called with the name of each state before it is tried.
+    """
+    started = perf_counter()
+    sites, code = find_sites(image), PatchingCode(image=image)
+    verdict = infer_scheme(image, sites, code)
+    trampoline = code.caller
+    layouts = layouts_of(
+        image,
+        direct_at=trampoline.direct_at if trampoline else None,
+        func_at=trampoline.ops_func_at if trampoline else None,
+    )
+    result = Verification(image, sites, verdict, layouts, notes=list(layouts.notes))
+    _run(result, code, chosen, progress or (lambda _: None))
+    result.seconds = perf_counter() - started
+    return result
+
+
+def _run(result: Verification, code: PatchingCode, chosen: BoolArray | None, progress: Progress) -> None:
+    scheme, sites = result.verdict.scheme, result.sites
+    if scheme is None:
+        result.notes.append("the scheme is not known: nothing was run")
+        return
+    wanted = sites.in_text if chosen is None else sites.in_text & chosen
+    if not wanted.any():
+        result.notes.append("there are no sites to run")
+        return
+    scene = prepare_scene(result.image)
+    result.notes += scene.notes
+    result.missing = scene.missing
+    result.terms = _terms(result, scene, code)
+    run = _Run(result, scene, code, np.flatnonzero(wanted).astype(np.int64))
+    for state in (*STATES, *run.target_states()):
+        progress(state.name)
+        run.go_through(state)
+    result.insns = run.patcher.lanes.insns
+
+
+def _terms(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
+    scheme, sites = result.verdict.scheme, result.sites
+    assert scheme is not None
+    adjust = code.call_adjust
+    ip = sites.entry + _U64(adjust) if adjust is not None else sites.func + _U64(scheme.ip_offset)
+    return Terms(
+        func=sites.func,
+        ip=ip,
+        body=sites.func + sites.lead.astype(_U64) + _U64(scheme.after),
+        link=_REGISTER_NUMBERS[scheme.link],
+        parent=scene.parent,
+        elsewhere=scene.elsewhere,
+        return_hook=result.image.address_of("return_to_handler") or 0,
+        regs=result.layouts.regs,
+        local_arguments=bool(result.image.is_clang),
+    )
+
+
+class _Run:
+    """One kernel's sites on their way through the states."""
+
+    def __init__(self, result: Verification, scene: Scene, code: PatchingCode, chosen: I64Array):
+        self.result, self.scene, self.code = result, scene, code
+        image, terms = result.image, result.terms
+        assert terms is not None and result.verdict.scheme is not None
+        self.scheme = result.verdict.scheme
+        self.chosen = chosen
+        self.terms = replace(terms, func=terms.func[chosen], ip=terms.ip[chosen], body=terms.body[chosen])
+        self.patcher = Patcher(scene, self.terms.ip, result.layouts)
+        walkers = (image.address_of(name) for name in _LIST_FUNCTIONS)
+        callbacks = frozenset({scene.callback, *(address for address in walkers if address is not None)})
+        self.trial = Trial(self.patcher, self.terms.func, self.terms.body, callbacks, self.terms.return_hook)
+        self.patcher.let_pass(callbacks, self.terms.link)
+        self.can = self._abilities()
+        self.low = self.terms.func - _U64(self.scheme.before if self.scheme.literal is not None else 0)
+        self.low = np.minimum(self.low, result.sites.entry[chosen])
+        self.width = int((self.terms.body - self.low).max())
+        self.first_bytes: U8Array | None = None
+        self.ops_now: U64Array | None = None
+        self.targets: dict[str, int] = {}
+        self._executable = [region for region in image.memory.regions if region.executable]
+
+    def _abilities(self) -> Abilities:
+        image, regs, ops = self.result.image, self.result.layouts.regs, self.result.layouts.ops
+        functions = frozenset(name for name in FUNCTIONS if image.address_of(name) is not None)
+        literal = self.scheme.literal is not None
+        flag = image.types.enumerator(_CALL_OPS_FLAG) if image.types is not None else None
+        self.call_ops_flag = flag or 0
+        direct = image.address_of("register_ftrace_direct") is not None
+        return Abilities(
+            functions=functions,
+            literal=literal,
+            unique_ops=literal and bool(flag) and image.address_of("ftrace_find_unique_ops") is not None,
+            direct=direct,
+            direct_field=ops.direct_call is not None,
+            direct_slot=direct and "t1" in regs,
+            regs_caller=image.address_of("ftrace_regs_caller") is not None,
+            graph=bool(self.terms.return_hook) and image.address_of("ftrace_graph_func") is not None and "ra" in regs,
+            frame={"epc", "ra", "a0"} <= regs.keys(),
+            kprobe=bool((self.terms.ip != self.terms.func).all()),
+        )
+
+    # -- one state
+
+    def go_through(self, state: State) -> None:
+        """Bring all sites into a state, run them, and note what was broken."""
+        result = self.result
+        if not state.needs(self.can):
+            result.states.append(StateResult(state.name, state.what, 0, np.zeros(0, np.int64), state.why_not))
+            return
+        executed, before = self.patcher.lanes.insns, len(result.failures)
+        for patch in state.patches:
+            self._patch(state, patch)
+        if state.restores or state.name == "boot":
+            self._compare_bytes(state)
+        for expectation in state.runs:
+            expected = replace(expectation, ops=self.ops_now) if expectation.calls else expectation
+            self._try(state.name, expected)
+        failed = [failure.lanes for failure in result.failures[before:]]
+        sites = np.unique(np.concatenate(failed)) if failed else np.zeros(0, np.int64)
+        insns = self.patcher.lanes.insns - executed
+        result.states.append(StateResult(state.name, state.what, len(self.chosen), sites, insns=insns))
+
+    def _try(self, state: str, expected: Expectation) -> Observation:
+        seen = self.trial.run(behaviour=expected.behaviour)
+        for failure in judge(state, seen, expected, self.terms):
+            self._fail(failure)
+        return seen
+
+    def _fail(self, failure: Failure) -> None:
+        """Keep a failure, with the numbers of sites instead of lanes."""
+        self.result.failures.append(replace(failure, lanes=self.chosen[failure.lanes]))
+
+    # -- patching
+
+    def _patch(self, state: State, patch: Patch) -> None:
+        self._set_ops(patch.ops)
+        covered = self._plant() if patch.probed else None
+        call = self.patcher.call(patch.function, self._arguments(patch))
+        if covered is not None:
+            self._uproot(covered)
+        self._judge_call(state.name, call)
+        self._count_stores(state.name, call)
+
+    def _address(self, role: str) -> int:
+        image = self.result.image
+        if role == "direct":
+            return self.scene.direct
+        if role in self.targets:
+            return self.targets[role]
+        return image.address_of({"caller": "ftrace_caller", "regs": "ftrace_regs_caller"}[role]) or 0
+
+    def _arguments(self, patch: Patch) -> dict[int, U64Array | int]:
+        record = self.patcher.record
+        match patch.function:
+            case "ftrace_init_nop":
+                return {0: 0, 1: record}
+            case "ftrace_make_nop":
+                return {0: 0, 1: record, 2: self._address(patch.old)}
+            case "ftrace_make_call":
+                return {0: record, 1: self._address(patch.new)}
+            case _:
+                return {0: record, 1: self._address(patch.old), 2: self._address(patch.new)}
+
+    def _set_ops(self, role: str) -> None:
+        """Write the record's flags and the site's own ops; tell what the callback will get as its ops."""
+        patcher, layouts, image = self.patcher, self.result.layouts, self.result.image
+        memory, ops = patcher.memory, layouts.ops
+        flags = self.call_ops_flag if role != "list" and self.can.unique_ops else 0
+        memory.write_u64(None, patcher.record + layouts.record_flags, flags)
+        memory.write_u64(None, patcher.ops + ops.func, self.scene.callback)
+        if ops.direct_call is not None:
+            memory.write_u64(None, patcher.ops + ops.direct_call, 0 if role in ("list", "one") else self._address(role))
+        own = role != "list" and self.can.unique_ops
+        shared = image.address_of("ftrace_list_ops") if self.can.literal else self._global_op()
+        value = patcher.ops if own else shared
+        self.ops_now = None if value is None else np.full(len(self.chosen), value, _U64)
+
+    def _global_op(self) -> int | None:
+        """Return what function_trace_op holds, the ops that a scheme without literals passes on."""
+        address = self.result.image.address_of("function_trace_op")
+        if address is None:
+            return None
+        return int(self.patcher.memory.read_u64(self.patcher.all[:1], address)[0])
+
+    def _plant(self) -> U8Array:
+        """Put a breakpoint at each func, as a kprobe does, and return what was there."""
+        covered = self.patcher.memory.read(None, self.terms.func, 4)
+        self._overwrite(covered, np.broadcast_to(_EBREAK, covered.shape), _C_EBREAK)
+        return covered
+
+    def _uproot(self, covered: U8Array) -> None:
+        self._overwrite(covered, covered, covered[:, :2])
+
+    def _overwrite(self, covered: U8Array, words: U8Array, parcels: U8Array) -> None:
+        """Write to each func: a word where an instruction of 4 bytes was covered, else a parcel."""
+        memory, func = self.patcher.memory, self.terms.func
+        is_word = covered[:, 0] & 3 == 3
+        parcels = np.broadcast_to(parcels, (len(func), 2))
+        for lanes, data in ((np.flatnonzero(is_word), words), (np.flatnonzero(~is_word), parcels)):
+            if len(lanes):
+                memory.write(lanes, func[lanes], data[lanes])
+
+    def _judge_call(self, state: str, call: Call) -> None:
+        lanes = call.lanes
+        lost = ~call.returned
+        if lost.any():
+            stopped = self.patcher.lanes.pc[lanes]
+            note = self.patcher.lanes.outcome(int(lanes[lost][0])).reason
+            self._fail(
+                Failure(state, Promise.PATCH_RETURNS, call.name, lanes[lost], stopped[lost], stopped[lost], note)
+            )
+        refused = call.returned & (call.value != 0)
+        if refused.any():
+            value = call.value.astype(_U64)
+            note = f"returned {int(call.value[refused][0])}"
+            self._fail(
+                Failure(
+                    state,
+                    Promise.PATCH_RETURNS,
+                    call.name,
+                    lanes[refused],
+                    value[refused] * _U64(0),
+                    value[refused],
+                    note,
+                )
+            )
+        for event in call.events:
+            if event.kind == "store":
+                self._judge_store(state, call.name, event)
+
+    def _judge_store(self, state: str, name: str, event: LaneEvents) -> None:
+        """A store to instructions must be within the lane's own site."""
+        target, width = event.targets, _U64(event.width)
+        inside = (target >= self.low[event.lanes]) & (target + width <= self.terms.body[event.lanes])
+        stray = ~inside & self._is_text(target)
+        if stray.any():
+            lanes = event.lanes[stray]
+            self._fail(
+                Failure(
+                    state, Promise.PATCH_STAYS, name, lanes, self.low[lanes], target[stray], "a store outside the site"
+                )
+            )
+
+    def _is_text(self, addresses: U64Array) -> BoolArray:
+        inside = np.zeros(len(addresses), np.bool_)
+        for region in self._executable:
+            inside |= region.span.holds(addresses)
+        return inside
+
+    def _count_stores(self, state: str, call: Call) -> None:
+        counts: dict[tuple[str, int, bool], int] = {}
+        for event in call.events:
+            if event.kind != "store":
+                continue
+            offset = (event.targets - self.terms.func[event.lanes]).view(np.int64)
+            aligned = event.targets % _U64(event.width) == 0
+            for at in np.unique(offset[(offset >= -64) & (offset < 64)]).tolist():
+                here = offset == at
+                for is_aligned in (True, False):
+                    count = int((here & (aligned == is_aligned)).sum())
+                    if count:
+                        key = (self._part(at), event.width, is_aligned)
+                        counts[key] = counts.get(key, 0) + count
+        self.result.stores += [StoreCount(state, *key, count) for key, count in sorted(counts.items())]
+        self._note_sequences(call)
+
+    def _part(self, offset: int) -> str:
+        if self.scheme.literal is not None and offset < 0:
+            return "literal"
+        return f"func{offset:+#x}" if offset else "func"
+
+    def _note_sequences(self, call: Call) -> None:
+        """Keep what the first site of each alignment did in order; the input of a race."""
+        residue = self.terms.func[call.lanes] % _U64(8)
+        for value in np.unique(residue).tolist():
+            key = f"{call.name}, func % 8 == {value}"
+            if key not in self.result.sequences:
+                lane = int(call.lanes[residue == value][0])
+                self.result.sequences[key] = tuple(self._steps(call, lane))
+
+    def _steps(self, call: Call, lane: int) -> Iterator[str]:
+        for event in call.events:
+            at = int(np.searchsorted(event.lanes, lane))
+            if at < len(event.lanes) and event.lanes[at] == lane:
+                if event.kind == "store":
+                    offset = int(event.targets[at]) - int(self.terms.func[lane])
+                    yield f"store {event.width} at func{offset:+d}: {int(event.values[at]):#x}"
+                else:
+                    yield event.kind
+
+    def _compare_bytes(self, state: State) -> None:
+        now = self.patcher.memory.read(None, self.low, self.width)
+        if self.first_bytes is None:
+            self.first_bytes = now
+            return
+        size = (self.terms.body - self.low).astype(np.int64)
+        differs = (now != self.first_bytes) & (np.arange(self.width) < size[:, None])
+        lanes = np.flatnonzero(differs.any(axis=1))
+        if len(lanes):
+            at = differs[lanes].argmax(axis=1)
+            expected, got = self.first_bytes[lanes, at].astype(_U64), now[lanes, at].astype(_U64)
+            self._fail(
+                Failure(state.name, Promise.RESTORES, "bytes", lanes, expected, got, "a byte is not what it was")
+            )
+
+    # -- direct calls of what the kernel has itself
+
+    def target_states(self) -> Iterator[State]:
+        """Yield a state for each routine of the kernel that a site may call directly."""
+        needed = {"ftrace_make_call", "ftrace_make_nop"}
+        if not self.can.direct or not needed <= self.can.functions:
+            return
+        for name, address in self._targets():
+            self.targets[name] = address
+            patches = (Patch("ftrace_make_nop", old="caller"), Patch("ftrace_make_call", new=name, ops=name))
+            yield State(f"direct:{name}", f"calls {name} directly", patches, (DIRECT_THROUGH,))
+
+    def _targets(self) -> Iterator[tuple[str, int]]:
+        """Return routines near ftrace_caller that go back through the call's link register."""
+        image, caller = self.result.image, self.result.image.address_of("ftrace_caller")
+        if caller is None:
+            return
+        own = self.code.span("ftrace_caller") or Span(caller, caller)
+        near = image.symbols.code_between(max(caller - _NEAR, 0), caller + _NEAR)
+        seen = set(self.result.sites.func.tolist())
+        found = 0
+        for index in near.tolist():
+            address = int(image.symbols.address[index])
+            if address in seen or address in own or found >= _MOST_TARGETS:
+                continue
+            seen.add(address)
+            trampoline = self.code.trampoline_at(image.symbols.name(index), index)
+            if trampoline is not None and trampoline.link is self.scheme.link and trampoline.complete:
+                found += 1
+                yield image.symbols.name(index), address
+
+
+DIRECT_THROUGH = Expectation()
+"""A routine of the kernel's own takes the call and goes back: the host sees nothing of it."""
