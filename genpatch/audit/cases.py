@@ -288,6 +288,14 @@ class ToyTypes:
         """Return a struct's layout, None if unknown."""
         return self._structs.get(name)
 
+    def structs(self, name: str) -> list[StructLayout]:
+        """Return every struct so named."""
+        return [self._structs[name]] if name in self._structs else []
+
+    def enumerator(self, name: str) -> int | None:
+        """Return the value of the one constant that a toy kernel knows."""
+        return 1 << 20 if name == "FTRACE_FL_CALL_OPS_EN" else None
+
 
 def kernel(
     *functions: Fn,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from ..sites.model import Sites
 from ..sites.patching import PatchingCode
 from ..units import BoolArray, I64Array, U64Array
 from .model import Finding, Severity, Skip
+
+if TYPE_CHECKING:
+    from ..verify.run import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +40,13 @@ class Facts:
         image: what was read.
         kernel: facts of the module's kernel, or None.
         companions: other images of the same build, such as vmlinux.o.
+        verification: what came of running the image, if it was run.
     """
 
     image: KernelImage
     kernel: Facts | None = None
     companions: tuple[KernelImage, ...] = ()
+    verification: Verification | None = None
 
     @cached_property
     def sites(self) -> Sites:
@@ -71,6 +77,14 @@ class Facts:
         if self.scheme is None:
             raise Skip("the scheme could not be determined")
         return self.scheme
+
+    def need_verification(self) -> Verification:
+        """Return what came of running the image, or skip the rule."""
+        if self.verification is None:
+            raise Skip("only 'genpatch verify' runs the code")
+        if self.verification.terms is None:
+            raise Skip("; ".join(self.verification.notes) or "nothing was run")
+        return self.verification
 
     def need_sites(self) -> Sites:
         """Return the sites, or skip the rule where there are none."""

@@ -36,6 +36,11 @@ def run_rule(rule: Rule, facts: Facts) -> RuleResult:
 
 
 def run_rules(rules: Iterable[Rule], facts: Facts) -> tuple[RuleResult, ...]:
-    """Return what each rule that judges this kind of image says, in the order given."""
-    kind = "module" if facts.is_module else "kernel"
-    return tuple(run_rule(rule, facts) for rule in rules if rule.applies in ("any", kind))
+    """Return what each rule that judges this kind of image says, in the order given.
+
+    Of an image that was run only the rules about that.
+    """
+    kinds = {"any", "module" if facts.is_module else "kernel"}
+    if facts.verification is not None:
+        kinds = {"verify"}
+    return tuple(run_rule(rule, facts) for rule in rules if rule.applies in kinds)

@@ -16,6 +16,7 @@ from .explain import explain, rules
 from .lists import samples, schema, schemes
 from .run import run
 from .trace import trace
+from .verify import verify
 
 app = typer.Typer(
     name="genpatch",
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(audit)
+app.command()(verify)
 app.command()(rules)
 app.command()(explain)
 app.command()(schemes)

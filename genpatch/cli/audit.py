@@ -81,14 +81,14 @@ def audit(
     from ..report.formats import format_names
 
     found = load_settings(settings, isolated=isolated)
-    targets = _targets(formats or ["text"], output)
-    _require("--fail-on", fail_on or found.get("fail-on", "error"), ("error", "warning", "note", "never"))
-    chosen = _require("--color", color or found.get("color", "auto"), ("auto", "always", "never"))
-    style = _require("--exit-style", exit_style or found.get("exit-style", "default"), STYLES)
+    targets = targets_of(formats or ["text"], output)
+    require("--fail-on", fail_on or found.get("fail-on", "error"), ("error", "warning", "note", "never"))
+    chosen = require("--color", color or found.get("color", "auto"), ("auto", "always", "never"))
+    style = require("--exit-style", exit_style or found.get("exit-style", "default"), STYLES)
     for name, _ in targets:
-        _require("--format", name, format_names())
+        require("--format", name, format_names())
     options = _audit_options(
-        rules=_rules(select or found.get("select", []), ignore or found.get("ignore", [])),
+        rules=rules_of(select or found.get("select", []), ignore or found.get("ignore", [])),
         config=config,
         system_map=system_map,
         kernel=kernel,
@@ -105,7 +105,7 @@ def audit(
     document = _with_baseline(document, baseline or _path(found.get("baseline")))
     if not silent:
         for name, path in targets:
-            _render(document, name, path, _render_options(path, chosen, max_findings, found, quiet, strict))
+            render(document, name, path, render_options(path, chosen, max_findings, found, quiet, strict))
     status = exit_status(
         document,
         fail_on="never" if exit_zero else (fail_on or found.get("fail-on", "error")),
@@ -115,7 +115,8 @@ def audit(
     raise typer.Exit(status)
 
 
-def _require(option: str, value: str, known: tuple[str, ...]) -> str:
+def require(option: str, value: str, known: tuple[str, ...]) -> str:
+    """Return an option's value if it is one of those known; else UsageError."""
     if value not in known:
         raise UsageError(f"{option} {value!r}: expected one of {', '.join(known)}")
     return value
@@ -125,7 +126,7 @@ def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _targets(formats: list[str], output: str) -> list[tuple[str, str]]:
+def targets_of(formats: list[str], output: str) -> list[tuple[str, str]]:
     """Return (format, path) pairs; a format without a path goes to --output."""
     pairs = [(name, path if sign else output) for name, sign, path in (each.partition("=") for each in formats)]
     paths = [path for _, path in pairs]
@@ -136,7 +137,8 @@ def _targets(formats: list[str], output: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _rules(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
+def rules_of(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
+    """Return the rules that --select and --ignore leave; UsageError if there are none."""
     from ..audit.registry import select as select_rules
 
     def split(values: list[str]) -> tuple[str, ...]:
@@ -153,25 +155,27 @@ def _audit_options(*, config: Path | None, system_map: Path | None, kernel: str 
     from ..samples import resolve
 
     return AuditOptions(
-        config=None if config is None else _read_config(config),
-        system_map=None if system_map is None else _read_system_map(system_map),
+        config=None if config is None else read_config(config),
+        system_map=None if system_map is None else read_system_map(system_map),
         kernel=None if kernel is None else resolve(kernel),
         **rest,
     )
 
 
-def _read_config(path: Path) -> ConfigFacts:
+def read_config(path: Path) -> ConfigFacts:
+    """Read a kernel configuration."""
     from ..image.config import config_label, parse_config
     from ..image.containers import open_content
 
     return parse_config(open_content(path, limit=_MAX_TEXT).data.tobytes(), config_label(str(path)))
 
 
-def _read_system_map(path: Path) -> SymbolTable:
+def read_system_map(path: Path) -> SymbolTable:
+    """Read a System.map."""
     from ..image.containers import open_content
-    from ..image.system_map import read_system_map
+    from ..image.system_map import read_system_map as parse
 
-    return read_system_map(open_content(path, limit=_MAX_TEXT).data.tobytes(), str(path))
+    return parse(open_content(path, limit=_MAX_TEXT).data.tobytes(), str(path))
 
 
 def _audit(kernels: list[str], options: AuditOptions) -> AuditDocument:
@@ -214,9 +218,10 @@ def _with_baseline(document: AuditDocument, path: Path | None) -> AuditDocument:
     return apply_baseline(document, read_baseline(data, str(path)))[0]
 
 
-def _render_options(
+def render_options(
     path: str, color: str, max_findings: int | None, found: dict[str, Any], quiet: bool, strict: bool
 ) -> RenderOptions:
+    """Return how a format is to be rendered to a path."""
     from shutil import get_terminal_size
 
     from ..report.formats import RenderOptions
@@ -245,7 +250,8 @@ def _wants_color(choice: str, to_terminal: bool) -> bool:
     return to_terminal and os.environ.get("TERM") != "dumb"
 
 
-def _render(document: AuditDocument, name: str, path: str, options: RenderOptions) -> None:
+def render(document: AuditDocument, name: str, path: str, options: RenderOptions) -> None:
+    """Write a document in one format, to a file or to stdout."""
     from ..report.formats import get_format
 
     chunks = get_format(name).render(document, options)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -195,7 +194,6 @@ def _finish(outcome: Outcome | None, name_at: Callable[[int], str]) -> None:
 
     if outcome is None or _has_returned(outcome):  # None: nobody reads the listing any more
         return
-    sys.stdout.flush()
     hint = ": a BUG or WARN of the kernel" if outcome.cause == Cause.BREAKPOINT else ""
     error = CallError(reason_of(outcome, name_at) + hint)
     if outcome.status in (Status.BUDGET, Status.STUCK):

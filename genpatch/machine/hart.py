@@ -101,7 +101,8 @@ class _RecordedPage:
             page.pages, page.start = self.pages[index], index << PAGE_SHIFT & MASK64
             return page
         value = self.pages[index]
-        self.accesses.append((self.kind, self.start + index * self.width, self.width, value))
+        unsigned = value & (1 << 8 * self.width) - 1
+        self.accesses.append((self.kind, self.start + index * self.width, self.width, unsigned))
         return value
 
     def __setitem__(self, index: int, value: int) -> None:
@@ -114,6 +115,7 @@ def recorded(hart: Hart) -> Iterator[list[Access]]:
     """Let a hart's loads and stores be noted in a list."""
     accesses: list[Access] = []
     plain = hart.views, hart.load, hart.load_signed, hart.store
+    hart.memory.guarded = False  # what was executed is what the next step refreshes; nothing is done twice
 
     def load(width: int, address: int) -> int:
         value = plain[1](width, address)
@@ -131,6 +133,7 @@ def recorded(hart: Hart) -> Iterator[list[Access]]:
         yield accesses
     finally:
         hart.views, hart.load, hart.load_signed, hart.store = plain
+        hart.memory.guarded = True
 
 
 class Hart:
@@ -174,7 +177,7 @@ class Hart:
         self.breakpoints: set[int] = set()
         self.on_ecall: Callable[[Hart], Outcome | None] | None = None
         self.log: list[Event] | None = None
-        self.reservation: tuple[int, int] | None = None
+        self.reservation: tuple[int, int, int] | None = None
         self.views = views_of(memory)
         self.load, self.load_signed, self.store = memory.load, memory.load_signed, memory.store
         self._code: dict[int, _Code] = {}
@@ -208,8 +211,7 @@ class Hart:
             except Trap as trap:
                 outcome = self._take(trap)
             finally:
-                self.retired += self._started - self._left
-                self._started = self._left
+                self._count_retired()
             skip = None
         return outcome
 
@@ -225,8 +227,7 @@ class Hart:
         except Trap as trap:
             return self._take(trap)
         finally:
-            self.retired += self._started - self._left
-            self._started = self._left
+            self._count_retired()
 
     def trace(self, budget: int | None = None) -> Iterator[Retired | Outcome]:
         """Execute as `run` does and yield each instruction that retired, at last the Outcome."""
@@ -234,7 +235,7 @@ class Hart:
         skip: int | None = self.pc
         outcome = None
         while outcome is None:
-            outcome = self._arrive(skip) or (Outcome(Status.BUDGET, self.pc) if left <= 0 else None)
+            outcome = self._arrive(skip) if left > 0 else Outcome(Status.BUDGET, self.pc)
             skip = None
             if outcome is None:
                 before, retired = (self.pc, self.x[:32]), self.retired
@@ -242,7 +243,7 @@ class Hart:
                     outcome = self.step()
                 if self.retired != retired:
                     yield self._retired(*before, tuple(accesses))
-                left -= 1
+                    left -= 1
         yield outcome
 
     def _retired(self, pc: int, before: list[int], accesses: tuple[Access, ...]) -> Retired:
@@ -273,17 +274,23 @@ class Hart:
         hook = self.hooks.get(pc)
         if hook is None:
             return None
+        self._count_retired()
         outcome = hook(self)
         self._refresh()
         return outcome if outcome is not None or self.pc == pc else self._arrive(None)
 
+    def _count_retired(self) -> None:
+        """Bring `retired` up to date amid a run."""
+        self.retired += self._started - self._left
+        self._started = self._left
+
     def _advance(self, skip: int | None) -> Outcome | None:
         """Execute until the budget is used up, or something ends the run."""
-        paths, stops, x = self._paths, self._stops, self.x
+        paths, x = self._paths, self.x
         translate = self.translate and self.log is None
         outcome = None
         while self._left > 0 and outcome is None:
-            if self.pc in stops:
+            if self.pc in self._stops:
                 outcome = self._arrive(skip)
                 if outcome is not None:
                     return outcome
@@ -306,11 +313,10 @@ class Hart:
 
     def _block(self) -> Outcome | None:
         """Execute one instruction after the other up to the first that jumps, or to a stop."""
-        stops = self._stops
         while self._left > 0:
             pc = self.pc
             outcome = self._execute()
-            if outcome is not None or self.pc != self._last.operands[5] or self.pc in stops:
+            if outcome is not None or self.pc != self._last.operands[5] or self.pc in self._stops:
                 return outcome
             if pc == self.pc:
                 return None
@@ -340,7 +346,7 @@ class Hart:
 
     def _stuck(self, pc: int, insn: Insn) -> Outcome | None:
         """Tell whether a jump to itself is all that will ever happen."""
-        if insn.base.name == "jalr" and insn.rd != 0:
+        if insn.base.name == "jalr" and insn.rd == insn.rs1 != 0:
             return None
         return Outcome(Status.STUCK, pc, text="an instruction that jumps to itself")
 
@@ -381,7 +387,7 @@ class Hart:
             seen.add(pc)
             steps.append(Step(self._last.insn.base, pc, self.pc))
         if len(steps) > 1 and epoch == self._epoch:
-            is_loop = self.pc == head
+            is_loop = self.pc == head and head not in self._stops
             checks_target = not self.compressed
             self._paths[head] = path_function(steps, self.views, is_loop=is_loop, checks_target=checks_target)
         return outcome if steps else self._block()
@@ -424,14 +430,15 @@ class Hart:
         if address & width - 1:
             raise Trap(Cause.LOAD_MISALIGNED, address)
         value = self.load(width, address)
-        self.reservation = (address, width)
+        self.reservation = (address, width, value)
         return value
 
     def conditional(self, width: int, address: int, value: int) -> int:
-        """SC: store if the reservation is for the same bytes; 0 if it did."""
+        """SC: store if the reservation is for the same bytes and they are what LR found; 0 if it did."""
         if address & width - 1:
             raise Trap(Cause.STORE_MISALIGNED, address)
-        held = self.reservation == (address, width)
+        held = self.reservation is not None and self.reservation[:2] == (address, width)
+        held = held and self.reservation == (address, width, self.memory.load(width, address))
         if held:
             self.store(width, address, value)
         self.reservation = None
@@ -442,7 +449,7 @@ class Hart:
         if address & width - 1:
             raise Trap(Cause.STORE_MISALIGNED, address)
         mapping = self.memory.mapping_at(address)
-        if mapping is None or not mapping.permissions.write:
+        if mapping is None or not (mapping.permissions.read and mapping.permissions.write):
             raise Trap(Cause.STORE_FAULT, address)
         return self.load(width, address)
 
@@ -465,9 +472,9 @@ class Hart:
     def zero_block(self, address: int) -> None:
         """CBO.ZERO."""
         start = address & -CACHE_BLOCK
-        self._note("cbo.zero", start)
         for at in range(start, start + CACHE_BLOCK, 8):
             self.store(8, at, 0)
+        self._note("cbo.zero", start)
 
     def wfi(self) -> None:
         """WFI; there are no interrupts to wait for."""
@@ -497,6 +504,7 @@ class Hart:
         """ECALL: the environment is asked."""
         if self.on_ecall is None:
             raise Trap(Cause.ECALL, 0)
+        self._count_retired()
         outcome = self.on_ecall(self)
         self._refresh()
         if outcome is not None:

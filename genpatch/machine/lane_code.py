@@ -17,7 +17,12 @@ from .lane_table import Table
 from .outcome import Cause
 from .vector import Compiled, compiled
 
-__all__ = ["Bound", "Columns", "bind", "insn_of"]
+__all__ = ["REGISTERS", "VALUES", "Bound", "Columns", "bind", "insn_of"]
+
+REGISTERS = ("rs1", "rs2", "rd")
+"""Operands that are registers, in the order of `Columns.registers`."""
+VALUES = ("imm", "csr", "rs1_is_x0", "size")
+"""What else is known of an instruction, in the order of `Columns.values`."""
 
 _U64 = np.uint64
 
@@ -115,8 +120,8 @@ class Columns:
     Attributes:
         kinds: the different records: (compiled function, whether a jump to itself goes on for ever).
         kind: int16[k], position in kinds, or -1 for a word that is no instruction.
-        registers: int64[3, k]: rs1, rs2, rd; 0 where there is none.
-        values: uint64[4, k]: imm, csr, rs1_is_x0, size.
+        registers: int64[3, k], numbers of the REGISTERS; 0 where there is none.
+        values: uint64[4, k], the VALUES.
     """
 
     def __init__(self) -> None:

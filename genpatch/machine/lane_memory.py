@@ -309,7 +309,7 @@ class LaneMemory:
             addresses = spread(addresses, self._count(lanes))
             self.check(lanes, addresses, width, access)
             self._store(lanes, addresses, width, spread(values, len(addresses)))
-        if self._watches_all or self._watched:
+        if self.is_watching and (address is None or region is None or self._concerns(region, address, width)):
             self._record(lanes, addresses, width, values)
 
     def _count(self, lanes: LaneSet) -> int:
@@ -455,6 +455,8 @@ class LaneMemory:
         return spread(_U64(addresses) if isinstance(addresses, int) else addresses, self._count(lanes))
 
     def _read(self, lanes: LaneSet, addresses: U64Array, width: int) -> U64Array:
+        if not len(addresses):
+            return np.empty(0, _U64)
         self._notes_poison = False
         try:
             return np.array(spread(self.load(lanes, addresses, width, HOST), len(addresses)))
@@ -464,6 +466,8 @@ class LaneMemory:
             self._notes_poison = True
 
     def _write(self, lanes: LaneSet, addresses: U64Array, width: int, values: U64Array) -> None:
+        if not len(addresses):
+            return
         watched = self._watches_all, self._watched
         self._watches_all, self._watched = False, []
         try:
@@ -486,6 +490,11 @@ class LaneMemory:
             self._watches_all = True
         else:
             self._watched.append(span)
+
+    def _concerns(self, region: WordRegion, address: int, width: int) -> bool:
+        """Tell whether a store of all lanes to one address is to be logged."""
+        touched = any(span.start < address + width and address < span.end for span in self._watched)
+        return touched or (self._watches_all and not region.is_private)
 
     def _record(self, lanes: LaneSet, addresses: Any, width: int, values: Any) -> None:
         """Log a store where it is watched."""

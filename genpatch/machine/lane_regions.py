@@ -239,7 +239,10 @@ class PoisonedRegion(PrivateRegion):
     def _poisoned(self, lanes: LaneSet, addresses: U64Array, width: int, values: U64Array) -> U64Array:
         """Put poison where nothing was written, in values as they stand in memory, and note it."""
         words, bits = _places(addresses, self._base)
-        written = self._written.gather(lanes, words).astype(np.uint16)
+        written = self._written.gather(lanes, words)
+        if (written == np.uint8(0xFF)).all() and not (bits > _U64(64 - 8 * width)).any():
+            return values
+        written = written.astype(np.uint16)
         across = np.flatnonzero(bits > _U64(64 - 8 * width))
         if len(across):
             upper = self._written.gather(picked(lanes, across), words[across] + 1)

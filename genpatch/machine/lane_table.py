@@ -37,13 +37,13 @@ class Table:
         self.values = np.zeros(1 << bits, np.uint64)
 
     def find(self, keys: U64Array) -> I64Array:
-        """Return each key's slot, int64[m], -1 where there is none; keys: uint64[m], none of them all ones."""
+        """Return each key's slot, int64[m], -1 where there is none; keys: uint64[m]."""
         slots = self._home(keys)
         pending = self._elsewhere(slots, keys)
         while len(pending):
             slots[pending] = (slots[pending] + 1) & self._mask
             pending = pending[self._elsewhere(slots[pending], keys[pending])]
-        return np.where(self._keys[slots] == keys, slots, _MISSING)
+        return np.where((self._keys[slots] == keys) & (keys != _EMPTY), slots, _MISSING)
 
     def _home(self, keys: U64Array) -> I64Array:
         return (keys * _GOLDEN >> self._shift).view(np.int64)
@@ -54,7 +54,7 @@ class Table:
         return np.flatnonzero((held != keys) & (held != _EMPTY))
 
     def put(self, keys: U64Array, values: U64Array) -> None:
-        """Enter or replace values; keys: uint64[m], each once; values: uint64[m]."""
+        """Enter or replace values; keys: uint64[m], each once and none all ones; values: uint64[m]."""
         slots = self.find(keys)
         new = np.flatnonzero(slots < 0)
         if len(new):

@@ -18,7 +18,7 @@ from ..units import I64Array, U64Array
 from .csrs import SUPERVISOR
 from .groups import FEW, Group, Key, Schedule
 from .lane_access import LaneSet, LaneTrap, same_in_all, spread
-from .lane_code import Bound, Columns, bind, insn_of
+from .lane_code import REGISTERS, VALUES, Bound, Columns, bind, insn_of
 from .lane_effects import Effects
 from .lane_memory import LaneMemory
 from .lane_table import Table
@@ -155,9 +155,9 @@ class Lanes:
     # -- stops
 
     def _find_stops(self) -> None:
-        self._stops = dict.fromkeys(self.breakpoints) | self.hooks
+        self._stops = self.hooks | dict.fromkeys(self.breakpoints)
         self._stop_table = Table(len(self._stops))
-        for addresses, kind in ((self.breakpoints, _BREAKPOINT), (self.hooks, _HOOK)):
+        for addresses, kind in ((self.hooks, _HOOK), (self.breakpoints, _BREAKPOINT)):
             if addresses:
                 keys = np.fromiter(addresses, _U64, len(addresses))
                 self._stop_table.put(keys, np.full(len(keys), kind))
@@ -172,7 +172,7 @@ class Lanes:
         starting, here = lanes[at], []
         for pc in np.unique(self.pc[starting]).tolist():
             group = starting[self.pc[starting] == pc]
-            here.append(self._arrive(group, pc) if pc in self.hooks else group)
+            here.append(self._call(self.hooks[pc], group, pc) if pc in self.hooks else group)
         if here:
             self._step(np.sort(np.concatenate(here)))
         return None
@@ -183,6 +183,10 @@ class Lanes:
         if hook is None:
             self.stop(lanes, Status.STOPPED, text="breakpoint")
             return lanes[:0]
+        return self._call(hook, lanes, pc)
+
+    def _call(self, hook: Hook, lanes: I64Array, pc: int) -> I64Array:
+        """Call a hook; return the lanes that execute what is at its address."""
         hook(self, lanes)
         lanes = self._running(lanes)
         stays = self.pc[lanes] == _U64(pc)
@@ -262,7 +266,7 @@ class Lanes:
     # -- lanes at one address
 
     def _run_group(self, group: Group, pc: int) -> None:
-        lanes = self._solvent(self.numbers(group.lanes))
+        lanes = self._solvent(self._running(self.numbers(group.lanes)))
         while len(lanes):
             if pc in self._stops:
                 lanes = self._arrive(lanes, pc)
@@ -329,7 +333,7 @@ class Lanes:
     # -- lanes at many addresses
 
     def _run_scattered(self, group: Group) -> None:
-        lanes = self._solvent(self.numbers(group.lanes))
+        lanes = self._solvent(self._running(self.numbers(group.lanes)))
         if self._stops and len(lanes):
             lanes = self._arrive_scattered(lanes)
         if len(lanes):
@@ -378,7 +382,10 @@ class Lanes:
     def _step_kind(self, kind: int, lanes: I64Array, numbers: I64Array, words: U64Array) -> None:
         """Execute instructions of one record; numbers: int64[m] of the columns, words: uint64[m]."""
         function, repeats = self._columns.kinds[kind]
-        operands = self._operands_of(lanes, numbers)
+        operands = {
+            name: self._operand_of(name, lanes, numbers) for name in {*function.operands, "pc", "size"} - {"next"}
+        }
+        operands["next"] = operands["pc"] + operands["size"]
         if "csr" in function.operands and same_in_all(operands["csr"]) is None:
             for csr in np.unique(operands["csr"]):
                 part = operands["csr"] == csr
@@ -395,7 +402,7 @@ class Lanes:
             return
         target, value = _outcome_of(function, result, operands["next"])
         if value is not None:
-            self._write_each(lanes, self._columns.registers[2][numbers], value)
+            self._write_each(lanes, self._columns.registers[2].take(numbers), value)
         self.steps += 1
         if effects.asks_environment:
             self.ask(lanes, target)
@@ -404,13 +411,15 @@ class Lanes:
         if function.jumps and repeats:
             self.end_stuck(lanes[np.equal(target, operands["pc"])])
 
-    def _operands_of(self, lanes: I64Array, numbers: I64Array) -> dict[str, U64Array]:
-        """Return what the operands of each lane's instruction are, uint64[m] of each name."""
-        flat, columns, pcs = self.x.reshape(-1), self._columns, self.pc[lanes]
-        rs1, rs2, rd = (flat.take(register * self.n + lanes) for register in columns.registers[:, numbers])
-        imm, csr, rs1_is_x0, size = columns.values[:, numbers]
-        names = {"rs1": rs1, "rs2": rs2, "rd": rd, "imm": imm, "csr": csr, "rs1_is_x0": rs1_is_x0}
-        return {**names, "pc": pcs, "next": pcs + size}
+    def _operand_of(self, name: str, lanes: I64Array, numbers: I64Array) -> Any:
+        """Return an operand of each lane's instruction, uint64[m]."""
+        columns = self._columns
+        if name == "pc":
+            return self.pc[lanes]
+        if name in REGISTERS:
+            places = columns.registers[REGISTERS.index(name)].take(numbers) * self.n + lanes
+            return self.x.reshape(-1).take(places)
+        return columns.values[VALUES.index(name)].take(numbers)
 
     def _write_each(self, lanes: I64Array, registers: I64Array, values: Any) -> None:
         """Set lanes[i]'s register registers[i]; values: uint64[m] or one."""

@@ -177,8 +177,9 @@ class _Path:
         printer.print(_semantics(step.insn.spec))
         for text, value in written.items():
             register = int(text)
-            name = value.text if value.const is not None else f"x{register}"
-            self.known[register] = Value(name, value.low, value.high)
+            self.known[register] = (
+                Value(f"x{register}", value.low, value.high) if value.const is None else constant(value.const)
+            )
         self._emit(number, printer.lines)
         if number < len(self.steps) - 1 or self.is_loop:
             self._guard(number, step, printer)
@@ -204,7 +205,17 @@ class _Path:
                 self._exit(number, f"if not ({condition.text})", str(step.next))
 
     def _exit(self, number: int, test: str, target: str) -> None:
-        self._emit(number, [f"{test}: pc = {target}; left -= {number + 1}; break"])
+        self._emit(number, [f"{test}: pc = {target}; left -= {self._done(number)}; break"])
+
+    def _done(self, number: int) -> str:
+        """Return how many instructions are executed where the path is left for pc.
+
+        One that jumps to itself is left to the hart, which knows what it means.
+        """
+        step = self.steps[number]
+        insn = step.insn
+        stays = insn.imm == 0 if insn.spec.is_relative else insn.name == "jalr" and not insn.rd == insn.rs1 != 0
+        return f"{number + 1} - (pc == {step.pc})" if stays else str(number + 1)
 
     def _end(self) -> None:
         length, last = len(self.steps), self.steps[-1]
@@ -214,7 +225,7 @@ class _Path:
         target = self._last.target.text if self._last.target else str(last.next)
         if self._last.condition:
             target = f"{target} if {self._last.condition.text} else {last.next}"
-        self._emit(length, [f"pc = {target}; left -= {length}; break"])
+        self._emit(length, [f"pc = {target}; left -= {self._done(length - 1)}; break"])
 
 
 def views_of(memory: Memory) -> dict[str, Any]:
@@ -234,6 +245,6 @@ def path_function(steps: list[Step], views: Mapping[str, Any], *, is_loop: bool,
     path = _Path(steps, is_loop=is_loop, checks_target=checks_target)
     source = path.source()
     function: Any = _define(source, "path", f"path at {steps[0].pc:#x}", views)
-    places = dict(enumerate(path.places, path.first_line))
+    places = {path.first_line - 1: 0, **dict(enumerate(path.places, path.first_line))}  # the loop's own line too
     function.__globals__.update(places=places, steps=steps)
     return function  # type: ignore[no-any-return]

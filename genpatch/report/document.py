@@ -189,7 +189,7 @@ class AuditDocument:
             "schema": AUDIT_SCHEMA,
             "tool": self.tool,
             **body,
-            "summary": _plain(self.summary),
+            "summary": plain(self.summary),
             "notes": list(self.total.notes),
             "trouble": list(self.trouble),
             "images": [_brief(image) for image in self.images] if len(self.images) > 1 else [],
@@ -197,17 +197,19 @@ class AuditDocument:
         }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return records as dictionaries, tuples as lists; everything else is already plain."""
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__slots__}
+        return {name: plain(getattr(value, name)) for name in value.__slots__}
     return value
 
 
 def _record(image: ImageRecord) -> dict[str, Any]:
-    return {name: _plain(getattr(image, name)) for name in image.__slots__ if name != "site_rows"}
+    return {name: plain(getattr(image, name)) for name in image.__slots__ if name != "site_rows"}
 
 
 def _brief(image: ImageRecord) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ImageError, UsageError
 from ..image.model import KernelImage
 from ..image.relocate import relocated_bytes
+from ..image.symbols import FUNC
 from ..machine.hart import Hart
 from ..machine.memory import PAGE, Memory
 from ..machine.outcome import Outcome, Status
@@ -152,7 +153,7 @@ class KernelBench:
         """Call a function and run it until it returns, or something else ends it.
 
         Returns:
-            STOPPED at RETURN if it returned; its value is then in ``hart.x[10]``.
+            An outcome that `has_returned` knows if it returned; its value is then in ``hart.x[10]``.
         Raises:
             UsageError: there is no such function.
         """
@@ -169,8 +170,19 @@ class KernelBench:
             return name
         address = self.symbol(name)
         if address is None:
-            raise UsageError(f"{self.image.path}: no symbol {name!r}")
+            near = " or ".join(self._near(name))
+            raise UsageError(f"{self.image.path}: no symbol {name!r}" + (f"; is it {near}?" if near else ""))
         return address
+
+    def _near(self, name: str) -> list[str]:
+        """Return up to three functions that a name may stand for: its clones (``.isra.0``), or what begins so."""
+        symbols = self.image.symbols
+        for prefix in (f"{name}.", name) if len(name) > 2 and name.isascii() else ():
+            found = symbols.with_prefix(prefix)
+            found = found[symbols.kind[found] == FUNC]
+            if len(found):
+                return symbols.named(found[:3].tolist())
+        return []
 
     def symbol(self, name: str) -> int | None:
         """Return the address of a symbol, whatever was typed for its name; None if there is none."""
@@ -181,8 +193,8 @@ class KernelBench:
 
 
 def has_returned(outcome: Outcome) -> bool:
-    """Tell whether a call came back to its caller."""
-    return outcome.status == Status.STOPPED and outcome.pc == RETURN
+    """Tell whether a call came back to its caller, be it with the last instruction of its budget."""
+    return outcome.status in (Status.STOPPED, Status.BUDGET) and outcome.pc == RETURN
 
 
 def _stub(value: int) -> Callable[[Hart], None]:

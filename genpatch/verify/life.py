@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .contract import Arrival, Expectation
 from .trial import Behaviour
 
-__all__ = ["CALL", "DISABLE", "STATES", "Abilities", "Patch", "State"]
+__all__ = ["CALL", "DISABLE", "STATES", "Abilities", "Patch", "State", "state_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,9 @@ STATES: tuple[State, ...] = (
         lambda can: can.regs_caller and "ftrace_modify_call" in can.functions, "one trampoline only",
     ),
     State(
-        "changed-direct", "from a tracer to a direct call", (Patch("ftrace_modify_call", "direct", "caller", "direct"),),
-        (DIRECT,), lambda can: can.direct and "ftrace_modify_call" in can.functions, "no direct calls",
+        "changed-direct", "from a tracer to a direct call",
+        (Patch("ftrace_modify_call", "direct", "caller", "direct"),), (DIRECT,),
+        lambda can: can.direct and "ftrace_modify_call" in can.functions, "no direct calls",
     ),
     State("disabled", "no longer traced", (DISABLE,), (QUIET,), _has("ftrace_make_nop"), "no ftrace_make_nop", True),
     State(
@@ -149,7 +150,8 @@ STATES: tuple[State, ...] = (
         lambda can: can.regs_caller and "ftrace_make_call" in can.functions, "one trampoline only",
     ),
     State(
-        "direct", "calls a trampoline directly", (DISABLE, Patch("ftrace_make_call", "direct", ops="direct")), (DIRECT,),
+        "direct", "calls a trampoline directly",
+        (DISABLE, Patch("ftrace_make_call", "direct", ops="direct")), (DIRECT,),
         lambda can: can.direct and {"ftrace_make_call", "ftrace_make_nop"} <= can.functions, "no direct calls",
     ),
     State(
@@ -163,3 +165,8 @@ STATES: tuple[State, ...] = (
     ),
 )  # fmt: skip
 """In the order in which a site goes through them; direct calls of targets in the kernel follow, one state each."""
+
+
+def state_names() -> tuple[str, ...]:
+    """Return the names of the states that every kernel may have."""
+    return tuple(state.name for state in STATES)

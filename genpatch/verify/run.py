@@ -21,6 +21,7 @@ from .contract import Expectation, Failure, Promise, Terms, judge
 from .layouts import Layouts, layouts_of
 from .life import STATES, Abilities, Patch, State
 from .patcher import Call, Patcher
+from .replay import replay
 from .scene import FUNCTIONS, Scene, prepare_scene
 from .trial import Observation, Trial
 
@@ -35,6 +36,7 @@ _LIST_FUNCTIONS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func")
 _REGISTER_NUMBERS = {Link.RA: 1, Link.T0: 5}
 _NEAR = 4096
 _MOST_TARGETS = 8
+_MOST_LISTINGS = 12
 
 Progress = Callable[[str], None]
 
@@ -84,6 +86,7 @@ class Verification:
         failures: what was broken.
         stores: what was written.
         sequences: for each function and alignment, what it did in order, in one lane.
+        listings: for (state, promise, what) of some failures, how the first site came to it.
         notes: what else there is to say.
         missing: functions that the image does not have.
         insns: instructions executed.
@@ -99,18 +102,26 @@ class Verification:
     failures: list[Failure] = field(default_factory=list)
     stores: list[StoreCount] = field(default_factory=list)
     sequences: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    listings: dict[tuple[str, Promise, str], list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missing: tuple[str, ...] = ()
     insns: int = 0
     seconds: float = 0.0
 
 
-def verify(image: KernelImage, *, chosen: BoolArray | None = None, progress: Progress | None = None) -> Verification:
+def verify(
+    image: KernelImage,
+    *,
+    chosen: BoolArray | None = None,
+    states: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> Verification:
     """Run a kernel's patching code on its sites, and its sites in every state.
 
     Args:
         image: the kernel.
         chosen: bool[n], which sites; all by default.
+        states: names of those to judge; the others are gone through without being judged. All by default.
         progress: called with the name of each state before it is tried.
     """
     started = perf_counter()
@@ -123,12 +134,18 @@ def verify(image: KernelImage, *, chosen: BoolArray | None = None, progress: Pro
         func_at=trampoline.ops_func_at if trampoline else None,
     )
     result = Verification(image, sites, verdict, layouts, notes=list(layouts.notes))
-    _run(result, code, chosen, progress or (lambda _: None))
+    _run(result, code, chosen, states, progress or (lambda _: None))
     result.seconds = perf_counter() - started
     return result
 
 
-def _run(result: Verification, code: PatchingCode, chosen: BoolArray | None, progress: Progress) -> None:
+def _run(
+    result: Verification,
+    code: PatchingCode,
+    chosen: BoolArray | None,
+    states: tuple[str, ...],
+    progress: Progress,
+) -> None:
     scheme, sites = result.verdict.scheme, result.sites
     if scheme is None:
         result.notes.append("the scheme is not known: nothing was run")
@@ -143,6 +160,9 @@ def _run(result: Verification, code: PatchingCode, chosen: BoolArray | None, pro
     result.terms = _terms(result, scene, code)
     run = _Run(result, scene, code, np.flatnonzero(wanted).astype(np.int64))
     for state in (*STATES, *run.target_states()):
+        if states and state.name not in states:
+            run.pass_through(state)
+            continue
         progress(state.name)
         run.go_through(state)
     result.insns = run.patcher.lanes.insns
@@ -172,7 +192,8 @@ class _Run:
     def __init__(self, result: Verification, scene: Scene, code: PatchingCode, chosen: I64Array):
         self.result, self.scene, self.code = result, scene, code
         image, terms = result.image, result.terms
-        assert terms is not None and result.verdict.scheme is not None
+        assert terms is not None
+        assert result.verdict.scheme is not None
         self.scheme = result.verdict.scheme
         self.chosen = chosen
         self.terms = replace(terms, func=terms.func[chosen], ip=terms.ip[chosen], body=terms.body[chosen])
@@ -188,6 +209,7 @@ class _Run:
         self.first_bytes: U8Array | None = None
         self.ops_now: U64Array | None = None
         self.targets: dict[str, int] = {}
+        self._listed: set[tuple[str, Promise]] = set()
         self._executable = [region for region in image.memory.regions if region.executable]
 
     def _abilities(self) -> Abilities:
@@ -212,6 +234,12 @@ class _Run:
 
     # -- one state
 
+    def pass_through(self, state: State) -> None:
+        """Bring all sites into a state without judging it, for the sake of those that follow."""
+        if state.needs(self.can):
+            for patch in state.patches:
+                self._call(patch)
+
     def go_through(self, state: State) -> None:
         """Bring all sites into a state, run them, and note what was broken."""
         result = self.result
@@ -234,6 +262,11 @@ class _Run:
     def _try(self, state: str, expected: Expectation) -> Observation:
         seen = self.trial.run(behaviour=expected.behaviour)
         for failure in judge(state, seen, expected, self.terms):
+            key = (state, failure.promise, failure.what)
+            if len(self.result.listings) < _MOST_LISTINGS and (state, failure.promise) not in self._listed:
+                self._listed.add((state, failure.promise))
+                name_at = self.result.image.symbols.nearest
+                self.result.listings[key] = replay(self.trial, int(failure.lanes[0]), expected.behaviour, name_at)
             self._fail(failure)
         return seen
 
@@ -244,13 +277,17 @@ class _Run:
     # -- patching
 
     def _patch(self, state: State, patch: Patch) -> None:
+        call = self._call(patch)
+        self._judge_call(state.name, call)
+        self._count_stores(state.name, call)
+
+    def _call(self, patch: Patch) -> Call:
         self._set_ops(patch.ops)
         covered = self._plant() if patch.probed else None
         call = self.patcher.call(patch.function, self._arguments(patch))
         if covered is not None:
             self._uproot(covered)
-        self._judge_call(state.name, call)
-        self._count_stores(state.name, call)
+        return call
 
     def _address(self, role: str) -> int:
         image = self.result.image
@@ -446,5 +483,5 @@ class _Run:
                 yield image.symbols.name(index), address
 
 
-DIRECT_THROUGH = Expectation()
+DIRECT_THROUGH = Expectation(through=True)
 """A routine of the kernel's own takes the call and goes back: the host sees nothing of it."""

@@ -26,8 +26,10 @@ CALLER_SAVED = (5, 6, 7, *range(10, 18), 28, 29, 30, 31)
 """t0-t6 and a0-a7: what a C function may change (RISC-V psABI, integer register convention)."""
 OVERRIDE_VALUE = 0x0E0E_1234_5678_9ABC
 """What an overriding callback makes the function return."""
-_JUNK = 0xDEAD_0000_0000_0000
-_ROOM = 2048  # bytes of stack above sp
+JUNK = 0xDEAD_0000_0000_0000
+"""What a callback leaves in registers, plus their number."""
+ROOM = 2048
+"""Bytes of stack above the sp that functions are called with."""
 _BUDGET = 2_000
 _U64 = np.uint64
 _BELOW = 8  # words below its own sp that a callback overwrites
@@ -120,7 +122,7 @@ class Trial:
         memory = patcher.memory
         memory.clear(scene.stack.start)
         first = first_values(len(patcher.all))
-        first[SP], first[RA] = scene.stack.end - _ROOM, scene.parent
+        first[SP], first[RA] = scene.stack.end - ROOM, scene.parent
         first[GP], first[TP] = patcher.gp, scene.task.start
         engine.x[:, group] = first[:, group]
         recorder = self._now = _Recorder(self, behaviour)
@@ -195,11 +197,11 @@ class _Recorder:
         """Change what a C function may change: caller-saved registers, and the stack below its frame."""
         stack = self.trial.patcher.scene.stack
         for number in CALLER_SAVED:
-            lanes.x[number, group] = _U64(_JUNK + number)
+            lanes.x[number, group] = _U64(JUNK + number)
         sp = lanes.x[SP, group]
         sound = (sp > _U64(stack.start + 8 * _BELOW)) & (sp <= _U64(stack.end))
         for word in range(1, _BELOW + 1):
-            lanes.memory.write_u64(group[sound], sp[sound] - _U64(8 * word), _JUNK + word)
+            lanes.memory.write_u64(group[sound], sp[sound] - _U64(8 * word), JUNK + word)
 
     def direct_call(self, lanes: Lanes, group: I64Array) -> None:
         """Stand in for a direct trampoline: goes on in the function, through t0."""

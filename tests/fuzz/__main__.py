@@ -7,7 +7,7 @@ Inputs are the bundled samples, some of them wrapped (gzip, xz, tar), and the fi
 bits, overwrites sizes and offsets, cuts, repeats and splices. Whatever happens must be a report or one of the
 project's own errors. A traceback, a rule that breaks, more than 10 seconds or more than 1 GiB ends the run
 with status 1 and leaves the input in the directory it names. Targets: audit, elf, boot, kallsyms,
-btf, containers, text; all of them by default.
+btf, containers, text, program, call, arguments; all of them by default.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,26 @@ from genpatch.image.btf import Btf
 from genpatch.image.containers import open_content, unwrap
 from genpatch.image.elf import ElfFile
 from genpatch.image.kallsyms import recover
+from genpatch.image.model import KernelImage
+from genpatch.image.program import read_program
 from genpatch.image.read import read_image
 from genpatch.image.system_map import read_system_map
+from genpatch.isa.assemble import assemble
+from genpatch.machine.outcome import Outcome, Status
 from genpatch.report.auditing import AuditOptions, audit_paths
 from genpatch.report.formats import RenderOptions, formats
-from genpatch.samples import sample_root
+from genpatch.run.arguments import changed, read_argument
+from genpatch.run.kernel import KernelBench
+from genpatch.run.listing import line_of, reason_of
+from genpatch.run.program import Process, Setting
+from genpatch.samples import resolve, sample_root
+from tests.elfwriter import Segment
+from tests.elfwriter import elf as elf_of
 
 SLOWEST = 10.0
 MOST_MEMORY = 1 << 30
 LIMIT = 64 << 20
+BUDGET = 3000
 INTERESTING = (
     0,
     1,
@@ -119,8 +131,54 @@ def text(data: bytes, folder: Path) -> None:
     read_system_map(data, "fuzz")
 
 
+def ended(outcome: Outcome, name_at: Callable[[int], str]) -> None:
+    """Judge how a run ended."""
+    if outcome.status == Status.RUNNING or not reason_of(outcome, name_at):
+        raise AssertionError(f"it ended as {outcome}")
+
+
+def program(data: bytes, folder: Path) -> None:
+    """A program, run for a while and then traced."""
+    loaded = read_program(open_content_of(data, folder))
+    process = Process(loaded, lambda where, what: None, Setting(("one", "two")))
+    ended(process.run(BUDGET), loaded.symbols.nearest)
+    for each in process.hart.trace(20):
+        if isinstance(each, Outcome):
+            ended(each, loaded.symbols.nearest)
+        else:
+            line_of(each, loaded.symbols.nearest)
+
+
+def call(data: bytes, folder: Path) -> None:
+    """A few functions of a kernel."""
+    image = read_image(open_content_of(data, folder))
+    bench = KernelBench(image)
+    for function in image.symbols.functions[::7][:8].tolist():
+        ended(bench.call(int(image.symbols.address[function]), 1, 2, 3, budget=BUDGET), image.symbols.nearest)
+
+
+@cache
+def sound_kernel() -> KernelImage:
+    return read_image(open_content(resolve("sample:call-ops")))
+
+
+def arguments(data: bytes, folder: Path) -> None:
+    """Arguments of a function: whatever bytes a shell passes on."""
+    bench = KernelBench(sound_kernel())
+    for word in data.split(b"\0")[:20]:
+        text = word[:200].decode(errors="surrogateescape")
+        for each in (text, f"str:{text}", f"hex:{text}", f"buf:{text}", f"vfs_read+{text}"):
+            try:
+                found = read_argument(bench, each)
+            except GenpatchError:
+                continue
+            if not 0 <= found.value < 1 << 64 or changed(bench, found) is not None:
+                raise AssertionError(f"{each!r} was read as {found}")
+
+
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
     "audit": audit, "elf": elf, "btf": btf, "kallsyms": kallsyms, "boot": boot, "containers": containers, "text": text,
+    "program": program, "call": call, "arguments": arguments,
 }  # fmt: skip
 
 
@@ -137,7 +195,16 @@ def corpus(named: list[str]) -> list[bytes]:
             info.size = len(seed)
             tar.addfile(info, io.BytesIO(seed))
     lines = b"".join(b"ffffffff8000%04x T name%d\n" % (n * 4, n) for n in range(200))
-    return [*seeds, *wrapped, archive.getvalue(), lines]
+    typed = b"\0".join((b"12", b"-0x80", b"0xffffffffffffffff", b"vfs_read+0x10", b"00 ff", b"16777216", b"hello", b""))
+    return [*seeds, *wrapped, archive.getvalue(), lines, typed, small_program()]
+
+
+def small_program() -> bytes:
+    """A program that stores, loops, writes and exits."""
+    source = "li t0, 0x20000\nli t1, 9\n1: sd t1, 8(t0)\namoadd.d t2, t1, (t0)\naddi t1, t1, -1\nbnez t1, 1b\n"
+    source += "li a0, 1\nmv a1, t0\nli a2, 16\nli a7, 64\necall\nli a0, 0\nli a7, 93\necall\n"
+    code, data = Segment(vaddr=0x10000, data=assemble(source, 0x10000)), Segment(vaddr=0x20000, data=bytes(64), flags=6)
+    return elf_of(segments=[code, data], entry=0x10000)
 
 
 def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:

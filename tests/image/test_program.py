@@ -82,7 +82,8 @@ ATTRIBUTES = "rv64i2p1_m2p0_a2p1{}_zicsr2p0"
 @pytest.mark.parametrize(
     ("flags", "arch", "compressed"),
     [
-        (1, None, True), (0, None, True), (1, "", True), (0, "", False), (0, "_c2p0", True), (0, "_f2p2_d2p2_c2p0", True),
+        (1, None, True), (0, None, True), (1, "", True), (0, "", False), (0, "_c2p0", True),
+        (0, "_f2p2_d2p2_c2p0", True),
         (0, "_zca1p0", True), (0, "_zcb1p0", False), (0, "_zicbom1p0", False), (4, "", False), (5, "", True),
     ],
 )  # fmt: skip
@@ -111,9 +112,12 @@ def one(**claim: int) -> bytes:
     [
         (b"", "offset 0: expected an ELF magic, got nothing"),
         (b"hello", "expected an ELF magic"),
-        (elf(machine=62), "x86"),
+        (elf(machine=62), "e_machine: expected 243 (RISC-V), got 62"),
         (elf(segments=[Segment(vaddr=0, data=b"x")], type=ET_REL), "e_type: expected an executable, got type 1"),
-        (elf(segments=[Segment(vaddr=0, data=b"x")], type=ET_CORE), "expected an executable, got type 4"),
+        (
+            elf(segments=[Segment(vaddr=0, data=b"x")], type=ET_CORE),
+            "e_type: expected ET_EXEC, ET_DYN or ET_REL, got 4",
+        ),
         (elf(), "expected something to load, got no PT_LOAD"),
         (elf(segments=[Segment(vaddr=0x1000, data=b"")]), "expected something to load, got no PT_LOAD"),
         (one(filesz=5, memsz=4), "program header 0: expected p_filesz up to p_memsz, got 0x5 > 0x4"),

@@ -131,6 +131,11 @@ def test_a_budget(bench: KernelBench) -> None:
     assert (outcome.status, bench.hart.retired, bench.hart.x[10]) == (Status.BUDGET, 1001, 501)
 
 
+@pytest.mark.parametrize(("budget", "returned"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_budget_that_is_just_enough(bench: KernelBench, budget: int, returned: bool) -> None:
+    assert has_returned(bench.call("add", 1, 2, budget=budget)) == returned
+
+
 def test_text_is_not_writable(bench: KernelBench) -> None:
     outcome = bench.call("fill", TEXT, 1, 1)
     assert (outcome.cause, outcome.tval) == (Cause.STORE_FAULT, TEXT)
@@ -151,6 +156,21 @@ def test_addresses_without_a_function(bench: KernelBench, address: int) -> None:
 def test_names_without_a_function(bench: KernelBench, name: str) -> None:
     with pytest.raises(UsageError, match="no symbol"):
         bench.call(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("minus", "toy: no symbol 'minus'; is it minus_one?"), ("nothing", "toy: no symbol 'nothing'"),
+        ("grow", "toy: no symbol 'grow'; is it grow.isra.0 or grow.part.0?"), ("mi", "toy: no symbol 'mi'"),
+    ],
+)  # fmt: skip
+def test_names_that_are_nearly_there(name: str, message: str) -> None:
+    names = ("grow_fast", "grow.isra.0", "grow.part.0")
+    bench = KernelBench(image_of(toy_bytes(symbols=tuple(Symbol(name=each, value=TEXT) for each in names))))
+    with pytest.raises(UsageError) as caught:
+        bench.call(name)
+    assert str(caught.value) == message
 
 
 def test_the_name_of_a_section_symbol_is_no_name() -> None:

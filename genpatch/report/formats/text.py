@@ -27,6 +27,8 @@ from . import RenderOptions
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from ..verifying import RunRecord
+
 NAME = "text"
 DESCRIPTION = "a report for people, on a terminal"
 
@@ -34,6 +36,7 @@ MAX_WIDTH = 100
 MIN_WIDTH = 60
 MAX_SYMBOL = 120
 MAX_IMAGES = 12
+MAX_LISTINGS, MAX_LINES = 6, 16
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "none": "bold green"}
 
 Part = tuple[str, str]
@@ -73,6 +76,10 @@ class _Page:
         """Add text, wrapped; further lines are indented like the first."""
         self.labelled((" " * indent, ""), *parts)
 
+    def plain(self, line: str, indent: int = 0) -> None:
+        """Add a line that is neither wrapped nor styled."""
+        self._console.print(self.text((" " * indent + line, "")), soft_wrap=True)
+
     def labelled(self, label: Part, *parts: Part) -> None:
         """Add text behind a label; further lines are indented by the label's width."""
         head = self.text(label)
@@ -108,6 +115,8 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     if options.summary:
         _summary(page, document)
         _images(page, document, names)
+        for run in getattr(document, "runs", ())[:1]:
+            _run(page, run)
         yield page.take()
     ranked = groups(open_findings(document.total.findings))
     budgets = shares([len(group.findings) for group in ranked], options.max_findings)
@@ -117,6 +126,8 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     if options.summary:
         _not_run(page, document.total.rules, Status.ERROR, "failed to run", "bold red")
         _not_run(page, document.total.rules, Status.SKIPPED, "not run", "bold")
+        for run in getattr(document, "runs", ())[:1]:
+            _listings(page, run)
         if ranked:
             page.line()
             _verdict(page, document)
@@ -130,6 +141,46 @@ def _summary(page: _Page, document: AuditDocument) -> None:
             page.labelled((f"  {label if number == 0 else '':9} ", "dim"), (line, ""))
     page.line()
     _verdict(page, document)
+
+
+def _run(page: _Page, run: RunRecord) -> None:
+    """What came of running an image: states, stores, what was not tried."""
+    page.line()
+    page.line((f"{'state':34}{'sites':>8}{'passed':>10}{'failed':>10}", "dim"), indent=2)
+    for state in run.states:
+        if state.skipped:
+            continue
+        style = _STYLES["error"] if state.failed else ""
+        cells = f"{state.sites:>8,}{state.passed:>10,}"
+        page.labelled((f"  {state.state:34}", ""), (cells, ""), (f"{state.failed:>10,}", style or "dim"))
+    skipped = [f"{state.state} ({state.skipped})" for state in run.states if state.skipped]
+    if skipped:
+        page.labelled(("  not tried ", "dim"), ("; ".join(skipped), "dim"))
+    widths: dict[tuple[int, bool], int] = {}
+    for store in run.stores:
+        widths[store.width, store.aligned] = widths.get((store.width, store.aligned), 0) + store.count
+    parts = [
+        f"{count:,} of {width} bytes{'' if aligned else ' misaligned'}"
+        for (width, aligned), count in sorted(widths.items(), reverse=True)
+    ]
+    if parts:
+        page.labelled(("  stores    ", "dim"), (", ".join(parts), ""))
+    for note in run.notes:
+        page.labelled(("  note      ", "dim"), (note, ""))
+    rate = f"{run.insns:,} instructions in {run.seconds:.1f} s"
+    page.labelled(("  executed  ", "dim"), (rate, ""))
+
+
+def _listings(page: _Page, run: RunRecord) -> None:
+    """One worked listing for each kind of failure."""
+    for listing in run.listings[:MAX_LISTINGS]:
+        page.line()
+        page.line((f"{listing.symbol}, state {listing.state}: {listing.promise} {listing.what}", "bold"))
+        hidden = len(listing.lines) - MAX_LINES
+        if hidden > 0:
+            page.line((f"... {plural(hidden, 'line')} before", "dim"), indent=2)
+        for line in listing.lines[-MAX_LINES:]:
+            page.plain(line, indent=2)
 
 
 def _verdict(page: _Page, document: AuditDocument) -> None:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From promises that a run kernel has broken to findings: what all rules about executed code share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..units import as_hex
+from ..verify.contract import Failure, Promise
+from .facts import Facts, join_names
+from .model import Finding, plural
+
+__all__ = ["broken"]
+
+
+def broken(facts: Facts, *promises: Promise) -> Iterator[Finding]:
+    """Yield a finding for each thing about which some promise was broken, all states together."""
+    verification = facts.need_verification()
+    found: dict[tuple[Promise, str], list[Failure]] = {}
+    for failure in verification.failures:
+        if failure.promise in promises:
+            found.setdefault((failure.promise, failure.what), []).append(failure)
+    for (promise, what), failures in found.items():
+        sites = np.unique(np.concatenate([failure.lanes for failure in failures]))
+        states = list(dict.fromkeys(failure.state for failure in failures))
+        message = (
+            f"{_SUBJECT[promise].format(what=what)} at {plural(len(sites), 'site')} of {len(facts.sites):,} "
+            f"in {'state' if len(states) == 1 else 'states'} {join_names(states)}: {_example(facts, failures[0])}"
+        )
+        kind = f"{promise.value}-{_slug(what)}"
+        yield facts.about_sites(sites, message, kind, subject=what)
+
+
+_SUBJECT = {
+    Promise.PATCH_RETURNS: "{what} fails",
+    Promise.PATCH_STAYS: "{what} writes to other instructions than the site's",
+    Promise.RESTORES: "disabling does not bring back the bytes of the boot state",
+    Promise.ARRIVES: "execution does not arrive in the {what}",
+    Promise.CALLS: "the {what} is not called once",
+    Promise.ARGUMENTS: "{what} is wrong",
+    Promise.REGISTERS: "{what} is not preserved",
+    Promise.FRAME: "{what} in the frame is wrong",
+    Promise.FRAME_SET: "{what} in the frame is never written",
+    Promise.STACK: "{what} is out of order when the callback is called",
+    Promise.INITIALISED: "the {what} is read where nothing was written",
+    Promise.OBEYS: "{what} is not what the callback asked for",
+    Promise.RETURNS: "{what} is lost on the way back",
+}
+
+
+def _example(facts: Facts, failure: Failure) -> str:
+    """Return one site's numbers in words."""
+    name, symbols = facts.site_name(int(failure.lanes[0])), facts.image.symbols
+    expected, got = int(failure.expected[0]), int(failure.got[0])
+    if failure.promise is Promise.ARRIVES:
+        there, wanted = (_place(address, symbols.nearest(address)) for address in (got, expected))
+        return f"{name} goes to {there} instead of {wanted}"
+    if failure.promise in (Promise.PATCH_RETURNS, Promise.INITIALISED):
+        where = f" at {symbols.nearest(got)}" if got > 0xFFFF else ""
+        return f"{name}, {failure.note}{where}"
+    text = f"{name}, {as_hex(got)} instead of {as_hex(expected)}"
+    return f"{text}, {failure.note}" if failure.note else text
+
+
+def _place(address: int, name: str) -> str:
+    return f"{as_hex(address)} ({name})" if not name.startswith("0x") else as_hex(address)
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``genpatch verify``: the kernel's own patching code, executed on every site."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of
+from .exits import exit_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def verify(
+    kernel: Annotated[str, typer.Argument(metavar="KERNEL", help="vmlinux or boot image, or sample:NAME.")],
+    function: Annotated[
+        str | None, typer.Option("--function", metavar="GLOB", help="Only sites of functions that match.")
+    ] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", metavar="STATE", help="Judge only this state; may be repeated.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", "--output-format", metavar="F[=PATH]", help="Output format; see audit."),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    select: Annotated[list[str] | None, typer.Option(help="Rules to judge by: GP3, GP304 or a name.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Rules not to judge by.")] = None,
+    fail_on: Annotated[
+        str, typer.Option(help="error, warning, note or never: what makes the exit status 1.")
+    ] = "error",
+    config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
+    system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
+    max_findings: Annotated[int | None, typer.Option(min=1, help="Findings shown. [default: 50]")] = None,
+    color: Annotated[str, typer.Option(help="auto, always or never.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Findings only, no progress.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Notes fail a rule in ktap and junit.")] = False,
+) -> None:
+    """Run a kernel's own patching code on every site, and every site in every state.
+
+    ftrace_init_nop, ftrace_make_call, ftrace_modify_call and ftrace_make_nop are executed as machine code, all
+    sites at once; then each function is called, enabled and disabled, through the kernel's own trampoline to a
+    callback and back. What breaks the contract is a finding (rules GP3xx, see 'genpatch explain GP304').
+    """
+    from ..image.containers import open_content
+    from ..image.read import ReadOptions, read_image
+    from ..report.formats import format_names
+    from ..report.verifying import verify_document
+    from ..samples import resolve
+    from ..verify.life import state_names
+
+    targets = targets_of(formats or ["text"], output)
+    for name, _ in targets:
+        require("--format", name, format_names())
+    require("--fail-on", fail_on, ("error", "warning", "note", "never"))
+    require("--color", color, ("auto", "always", "never"))
+    for wanted in state or ():
+        if not wanted.startswith("direct:"):
+            require("--state", wanted, state_names())
+    rules = rules_of(select or ["GP3"], ignore or [])
+    options = ReadOptions(
+        config=None if config is None else read_config(config),
+        system_map=None if system_map is None else read_system_map(system_map),
+    )
+    image = read_image(open_content(resolve(kernel)), options)
+    if not image.kind.is_kernel:
+        raise UsageError(f"{kernel}: {image.kind}, expected a linked kernel; modules are given with their kernel")
+    with _progress(quiet) as progress:
+        document = verify_document(image, rules, pattern=function, states=tuple(state or ()), progress=progress)
+    for name, path in targets:
+        render(document, name, path, render_options(path, color, max_findings, {}, quiet, strict))
+    status = exit_status(document, fail_on=fail_on, style="default")
+    raise typer.Exit(status or _incomplete(document.runs[0].states))
+
+
+def _incomplete(states: tuple[object, ...]) -> int:
+    """Return 2 if nothing at all could be run: silence is no pass."""
+    return 0 if any(getattr(state, "sites", 0) for state in states) else 2
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Say on a terminal which state is being run."""
+    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    yield lambda name: print(f"\r\033[K{name}", end="", file=sys.stderr, flush=True)
+    print("\r\033[K", end="", file=sys.stderr, flush=True)
