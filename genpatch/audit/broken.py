@@ -47,6 +47,7 @@ _SUBJECT = {
     Promise.INITIALISED: "the {what} is read where nothing was written",
     Promise.OBEYS: "{what} is not what the callback asked for",
     Promise.RETURNS: "{what} is lost on the way back",
+    Promise.LIVE: "{what}, which a traced call changes, is read first",
 }
 
 
@@ -57,6 +58,8 @@ def _example(facts: Facts, failure: Failure) -> str:
     if failure.promise is Promise.ARRIVES:
         there, wanted = (_place(address, symbols.nearest(address)) for address in (got, expected))
         return f"{name} goes to {there} instead of {wanted}"
+    if failure.promise is Promise.LIVE:
+        return f"{name}, {failure.note}"
     if failure.promise in (Promise.PATCH_RETURNS, Promise.INITIALISED):
         where = f" at {symbols.nearest(got)}" if got > 0xFFFF else ""
         return f"{name}, {failure.note}{where}"

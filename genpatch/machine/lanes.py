@@ -43,6 +43,8 @@ class Lanes:
     Args:
         memory: of n lanes.
         csrs: numbers and first values of the CSRs.
+        compressed: whether 16-bit instructions exist; without them a lane that arrives at an address which is
+            no multiple of 4 faults there.
 
     Attributes:
         x: uint64[32, n], a row for each register; x[0] stays 0.
@@ -60,9 +62,10 @@ class Lanes:
         on_ecall: called for ECALL, which is a fault without it. A lane whose pc it leaves goes on behind.
     """
 
-    def __init__(self, memory: LaneMemory, *, csrs: Mapping[int, int] = SUPERVISOR):
+    def __init__(self, memory: LaneMemory, *, csrs: Mapping[int, int] = SUPERVISOR, compressed: bool = True):
         n = memory.n
         self.n, self.memory = n, memory
+        self._odd = 1 if compressed else 3  # bits that a pc must not have
         self.x: U64Array = np.zeros((32, n), _U64)
         self.pc: U64Array = np.zeros(n, _U64)
         self.status = np.full(n, Status.STOPPED, np.int8)
@@ -291,7 +294,7 @@ class Lanes:
         entry = self._code.get(pc)
         if entry is not None:
             return entry
-        if pc & 1:
+        if pc & self._odd:
             raise LaneTrap(Cause.FETCH_MISALIGNED, None, pc)
         word = self.memory.fetch_same(pc)
         if word is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import ImageError, UsageError
-from ..image.model import KernelImage
+from ..image.model import ImageKind, KernelImage
 from ..image.relocate import relocated_bytes
 from ..image.symbols import FUNC
 from ..machine.hart import Hart
@@ -33,6 +33,7 @@ SCRATCH = Span(0xFFFF_AF80_0010_0000, 0xFFFF_AF80_0110_0000)
 TASK = Span(0xFFFF_AF80_0200_0000, 0xFFFF_AF80_0200_4000)
 """A zeroed task for an image without init_task."""
 
+_BSS_LIMIT = 1 << 30
 RA, SP, GP, TP, A0 = 1, 2, 3, 4, 10
 _FRAME = 256  # room above sp, as a caller would have
 
@@ -60,6 +61,9 @@ def kernel_places(image: KernelImage) -> list[Place]:
     for region, data in relocated_bytes(image):
         permissions = "r" + "w" * region.writable + "x" * region.executable
         places.append(Place(region.span, data, permissions, region.name))
+    end, behind = image.address_of("_end"), places[-1].span.end if places else 0
+    if image.kind is ImageKind.BOOT and end is not None and behind < end < behind + _BSS_LIMIT:
+        places.append(Place(Span(behind, end), np.zeros(0, np.uint8), "rw", ".bss"))  # no file holds it
     return places
 
 

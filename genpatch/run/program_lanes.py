@@ -68,7 +68,7 @@ class LaneProcess:
                 )
         self.memory.map_private(layout.stack.start, layout.stack.size, name="stack")
         self.memory.write(None, layout.sp, np.frombuffer(layout.stack_content, np.uint8))
-        self.lanes = Lanes(self.memory, csrs=MACHINE)
+        self.lanes = Lanes(self.memory, csrs=MACHINE, compressed=program.compressed)
         self.lanes.on_ecall = self._call
         self.lanes.x[SP] = _U64(layout.sp)
         self.lanes.start(program.entry)

@@ -47,6 +47,7 @@ class Promise(StrEnum):
     INITIALISED = "initialised"
     OBEYS = "obeys"
     RETURNS = "returns"
+    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..image.memory import AddressSpace
 from ..machine.lane_log import LaneEvents
 from ..machine.lane_memory import LaneMemory
 from ..machine.lanes import Hook, Lanes
 from ..machine.memory import PAGE
 from ..machine.outcome import Status
-from ..run.kernel import A0, GP, RA, RETURN, SP, TP, global_pointer
+from ..run.kernel import A0, GP, RA, RETURN, SP, TP, Place, global_pointer
 from ..units import BoolArray, I64Array, U64Array
 from .layouts import Layouts
+from .pages import PAGE_OF, ModuleText
 from .scene import Scene
 from .stubs import FIXMAP, Stub
 
-__all__ = ["Call", "Patcher"]
+__all__ = ["NO_GUESTS", "Call", "Guests", "Patcher"]
 
 BUDGET = 5_000
 _U64 = np.uint64
@@ -47,6 +49,26 @@ class Call:
     events: tuple[LaneEvents, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """What is in memory beside the kernel.
+
+    Args:
+        places: bytes of modules, disjoint.
+        text: how the kernel writes to the text of modules.
+        traced: addresses of the kernel's own functions that have a site.
+        memory: the same bytes as an address space, None without modules.
+    """
+
+    places: tuple[Place, ...] = ()
+    text: ModuleText = ModuleText()
+    traced: frozenset[int] = frozenset()
+    memory: AddressSpace | None = None
+
+
+NO_GUESTS = Guests()
+
+
 class Patcher:
     """A kernel in n lanes, one for each site.
 
@@ -54,6 +76,7 @@ class Patcher:
         scene: the kernel.
         ip: uint64[n], what the kernel calls rec->ip of each site.
         layouts: of the structures that its functions take.
+        guests: modules, whose sites they may be.
 
     Attributes:
         lanes: the lanes.
@@ -61,12 +84,12 @@ class Patcher:
         found_ops: uint64[n], what ftrace_find_unique_ops answers.
     """
 
-    def __init__(self, scene: Scene, ip: U64Array, layouts: Layouts):
-        self.scene, self.ip, self.layouts = scene, ip, layouts
+    def __init__(self, scene: Scene, ip: U64Array, layouts: Layouts, guests: Guests = NO_GUESTS):
+        self.scene, self.ip, self.layouts, self.guests = scene, ip, layouts, guests
         self.gp = global_pointer(scene.image)
         n = len(ip)
         self.memory = LaneMemory(n)
-        for place in scene.places:
+        for place in (*scene.places, *guests.places):
             content = np.ascontiguousarray(place.content).data
             self.memory.map(
                 place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name
@@ -90,6 +113,9 @@ class Patcher:
             hooks[fixmap] = self._map_text
         if unique is not None:
             hooks[unique] = self._unique_ops
+        page_of = image.address_of(PAGE_OF)
+        if page_of is not None and self.guests.text.pages is not None:
+            hooks[page_of] = self._page_of
         return hooks
 
     def _stub(self, stub: Stub) -> Hook:
@@ -117,6 +143,13 @@ class Patcher:
 
     def _unique_ops(self, lanes: Lanes, group: I64Array) -> None:
         lanes.x[A0, group] = self.found_ops[group]
+        lanes.pc[group] = lanes.x[RA, group]
+
+    def _page_of(self, lanes: Lanes, group: I64Array) -> None:
+        """Stand in for vmalloc_to_page(address)."""
+        text = self.guests.text
+        assert text.pages is not None
+        lanes.x[A0, group] = _U64(text.pages) + lanes.x[A0, group] // _U64(PAGE) * _U64(text.page_size)
         lanes.pc[group] = lanes.x[RA, group]
 
     def _map_text(self, lanes: Lanes, group: I64Array) -> None:

@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from ..image.model import KernelImage
+from ..isa.encoding import REG_NAMES
 from ..machine.lane_log import LaneEvents
 from ..schemes import Link
 from ..sites.discover import find_sites
@@ -20,10 +21,12 @@ from ..units import BoolArray, I64Array, Span, U8Array, U64Array
 from .contract import Expectation, Failure, Promise, Terms, judge
 from .layouts import Layouts, layouts_of
 from .life import STATES, Abilities, Patch, State
-from .patcher import Call, Patcher
+from .live_in import live_at_entry
+from .patcher import NO_GUESTS, Call, Guests, Patcher
 from .replay import replay
+from .returns import RETURNS, ReturnHook, frame_fields, go_back
 from .scene import FUNCTIONS, Scene, prepare_scene
-from .trial import Observation, Trial
+from .trial import Observation, Trial, arrived
 
 __all__ = ["StateResult", "StoreCount", "Verification", "verify"]
 
@@ -157,14 +160,43 @@ def _run(
     scene = prepare_scene(result.image)
     result.notes += scene.notes
     result.missing = scene.missing
+    run_states(result, scene, code, np.flatnonzero(wanted).astype(np.int64), states=states, progress=progress)
+
+
+def run_states(
+    result: Verification,
+    scene: Scene,
+    code: PatchingCode,
+    chosen: I64Array,
+    *,
+    guests: Guests = NO_GUESTS,
+    states: tuple[str, ...] = (),
+    progress: Progress,
+) -> None:
+    """Bring sites through the states, and put what came of it into the result.
+
+    Args:
+        result: with the sites, which may be those of modules, and without terms.
+        scene: the kernel's.
+        code: its patching code.
+        chosen: int64[k], numbers of the sites.
+        guests: the modules that the sites are of.
+        states, progress: as of `verify`.
+    """
     result.terms = _terms(result, scene, code)
-    run = _Run(result, scene, code, np.flatnonzero(wanted).astype(np.int64))
+    run = _Run(result, scene, code, chosen, guests)
     for state in (*STATES, *run.target_states()):
         if states and state.name not in states:
             run.pass_through(state)
             continue
         progress(state.name)
         run.go_through(state)
+    for hook in RETURNS:
+        if not states or hook.state in states:
+            progress(hook.state)
+            run.go_back(hook)
+    if not states:
+        run.compare_live_registers()
     result.insns = run.patcher.lanes.insns
 
 
@@ -189,15 +221,17 @@ def _terms(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
 class _Run:
     """One kernel's sites on their way through the states."""
 
-    def __init__(self, result: Verification, scene: Scene, code: PatchingCode, chosen: I64Array):
-        self.result, self.scene, self.code = result, scene, code
+    def __init__(
+        self, result: Verification, scene: Scene, code: PatchingCode, chosen: I64Array, guests: Guests = NO_GUESTS
+    ):
+        self.result, self.scene, self.code, self.guests = result, scene, code, guests
         image, terms = result.image, result.terms
         assert terms is not None
         assert result.verdict.scheme is not None
         self.scheme = result.verdict.scheme
         self.chosen = chosen
         self.terms = replace(terms, func=terms.func[chosen], ip=terms.ip[chosen], body=terms.body[chosen])
-        self.patcher = Patcher(scene, self.terms.ip, result.layouts)
+        self.patcher = Patcher(scene, self.terms.ip, result.layouts, guests)
         walkers = (image.address_of(name) for name in _LIST_FUNCTIONS)
         callbacks = frozenset({scene.callback, *(address for address in walkers if address is not None)})
         self.trial = Trial(self.patcher, self.terms.func, self.terms.body, callbacks, self.terms.return_hook)
@@ -209,8 +243,10 @@ class _Run:
         self.first_bytes: U8Array | None = None
         self.ops_now: U64Array | None = None
         self.targets: dict[str, int] = {}
+        self.changed: set[int] = set()
         self._listed: set[tuple[str, Promise]] = set()
-        self._executable = [region for region in image.memory.regions if region.executable]
+        self._executable = [region.span for region in image.memory.regions if region.executable]
+        self._executable += [place.span for place in guests.places if "x" in place.permissions]
 
     def _abilities(self) -> Abilities:
         image, regs, ops = self.result.image, self.result.layouts.regs, self.result.layouts.ops
@@ -254,13 +290,45 @@ class _Run:
         for expectation in state.runs:
             expected = replace(expectation, ops=self.ops_now) if expectation.calls else expectation
             self._try(state.name, expected)
-        failed = [failure.lanes for failure in result.failures[before:]]
+        self._conclude(state.name, state.what, executed, before)
+
+    def go_back(self, hook: ReturnHook) -> None:
+        """Let every function return to a trampoline that a tracer has put in its caller's place."""
+        result, image = self.result, self.result.image
+        missing = [name for name in (hook.entry, hook.handler) if image.address_of(name) is None]
+        if missing:
+            why = f"no {' and no '.join(missing)}"
+            result.states.append(StateResult(hook.state, hook.what, 0, np.zeros(0, np.int64), why))
+            return
+        executed, before = self.patcher.lanes.insns, len(result.failures)
+        for failure in go_back(self.trial, hook, frame_fields(image, hook)):
+            self._fail(failure)
+        self._conclude(hook.state, hook.what, executed, before)
+
+    def _conclude(self, name: str, what: str, executed: int, before: int) -> None:
+        """Add the result of a state: what failed since there were `before` failures."""
+        failed = [failure.lanes for failure in self.result.failures[before:]]
         sites = np.unique(np.concatenate(failed)) if failed else np.zeros(0, np.int64)
         insns = self.patcher.lanes.insns - executed
-        result.states.append(StateResult(state.name, state.what, len(self.chosen), sites, insns=insns))
+        self.result.states.append(StateResult(name, what, len(self.chosen), sites, insns=insns))
+
+    def compare_live_registers(self) -> None:
+        """Find functions whose first instructions read a register that the call to a tracer changes."""
+        if not self.changed:
+            return
+        live = live_at_entry(self.guests.memory or self.result.image.memory, self.terms.body)
+        for number in sorted(self.changed):
+            lanes = np.flatnonzero(live >> number & 1)
+            if len(lanes):
+                note = "the function reads it before it writes it"
+                values = np.zeros(len(lanes), _U64)
+                self._fail(Failure("enabled", Promise.LIVE, REG_NAMES[number], lanes, values, values, note))
 
     def _try(self, state: str, expected: Expectation) -> Observation:
         seen = self.trial.run(behaviour=expected.behaviour)
+        if state == "enabled":
+            ok = (seen.calls == 1) & arrived(seen, self.terms.body)
+            self.changed = {n for n in range(1, 32) if (ok & (seen.last[n] != seen.first[n])).any()}
         for failure in judge(state, seen, expected, self.terms):
             key = (state, failure.promise, failure.what)
             if len(self.result.listings) < _MOST_LISTINGS and (state, failure.promise) not in self._listed:
@@ -391,8 +459,8 @@ class _Run:
 
     def _is_text(self, addresses: U64Array) -> BoolArray:
         inside = np.zeros(len(addresses), np.bool_)
-        for region in self._executable:
-            inside |= region.span.holds(addresses)
+        for span in self._executable:
+            inside |= span.holds(addresses)
         return inside
 
     def _count_stores(self, state: str, call: Call) -> None:
@@ -470,7 +538,7 @@ class _Run:
             return
         own = self.code.span("ftrace_caller") or Span(caller, caller)
         near = image.symbols.code_between(max(caller - _NEAR, 0), caller + _NEAR)
-        seen = set(self.result.sites.func.tolist())
+        seen = set(self.result.sites.func.tolist()) | self.guests.traced
         found = 0
         for index in near.tolist():
             address = int(image.symbols.address[index])

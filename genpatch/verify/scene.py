@@ -8,20 +8,21 @@ verification calls are there at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..image.model import KernelImage
 from ..machine.hart import Hart
-from ..machine.memory import PAGE, Mapping
+from ..machine.memory import PAGE
+from ..machine.memory import Mapping as Mapped
 from ..machine.outcome import Cause, Outcome, Trap
 from ..run.kernel import A0, RA, KernelBench, Place, has_returned, kernel_places
 from ..units import MASK64, Span, as_hex
 from .stubs import FIXMAP, STUBS, Stub
 
-__all__ = ["Scene", "prepare_scene"]
+__all__ = ["Scene", "hook_stubs", "prepare_scene"]
 
 _WRITERS = ("patch_insn_write", "patch_text_nosync", "ftrace_make_nop")
 _HOST_GAP = 1 << 20
@@ -92,13 +93,17 @@ def prepare_scene(image: KernelImage) -> Scene:
     stubs = {address: stub for stub in STUBS if (address := image.address_of(stub.name)) is not None}
     missing = tuple(name for name in FUNCTIONS if image.address_of(name) is None)
     scene = Scene(image, [], None, Span(start, start + PAGE), stubs, missing, bench.stack, bench.scratch, bench.task)
-    for address, stub in stubs.items():
-        bench.hart.hooks[address] = _scalar_stub(stub)
+    hook_stubs(bench.hart, stubs)
     mapper = _Fixmap(bench)
     scene.fixmap_top = mapper.find_top(scene.notes)
     _update_callback(bench, scene)
     scene.places = _places(bench)
     return scene
+
+
+def hook_stubs(hart: Hart, stubs: Mapping[int, Stub]) -> None:
+    """Let a scalar hart not execute some functions."""
+    hart.hooks |= {address: _scalar_stub(stub) for address, stub in stubs.items()}
 
 
 def _scalar_stub(stub: Stub) -> Callable[[Hart], Outcome | None]:
@@ -118,7 +123,7 @@ class _Fixmap:
     def __init__(self, bench: KernelBench):
         self.bench = bench
         self.top: int | None = None
-        self._mapped: dict[int, Mapping] = {}
+        self._mapped: dict[int, Mapped] = {}
         self._last: tuple[int, int] | None = None
         address = bench.image.address_of(FIXMAP)
         self.address = address

@@ -2,53 +2,29 @@
 """How fast genpatch is, as ratios to named peers in the same run.
 
     python -m tests.bench KERNELS [RUNS]
+    python -m tests.bench --machine [RUNS]
 
-KERNELS is a directory as `.ci/kernels` leaves it. Each pair of commands is run in turn, RUNS times (3), after
-one run of each that is not counted; medians are printed, with the peak memory of the largest process.
+KERNELS is a directory as `.ci/kernels` leaves it; --machine needs none. Commands that are compared are run in turn,
+RUNS times (3), after one run of each that is not counted; medians are printed: of whole processes and by the clock,
+with the peak memory of the largest process; of the machine by the processor's time, with instructions a second. The
+machine's programs are built by the cross compiler, and what each prints is compared with what it must print.
 """
 
 import compileall
 import os
 import resource
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import genpatch
 
-GENPATCH = (sys.executable, "-m", "genpatch")
+from .machine import print_rows
+from .measure import GENPATCH, HEAD, Command, pair
 
 
-def run(command: tuple[str, ...]) -> tuple[float, int]:
-    """Return (seconds, peak KiB of the largest process) of a command whose output is thrown away."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return time.perf_counter() - started, usage.ru_maxrss
-
-
-def pair(name: str, ours: tuple[str, ...], peer_name: str, peer: tuple[str, ...], runs: int) -> None:
-    """Run two commands in turn and print a row of the table."""
-    run(ours), run(peer)
-    mine, theirs = [], []
-    for _ in range(runs):
-        mine.append(run(ours))
-        theirs.append(run(peer))
-    seconds, other = (statistics.median(each[0] for each in side) for side in (mine, theirs))
-    memory, other_memory = (max(each[1] for each in side) // 1024 for side in (mine, theirs))
-    print(
-        f"| {name} | {seconds:.2f} s, {memory} MB | {peer_name} | {other:.2f} s, {other_memory} MB "
-        f"| {seconds / other:.2f} |",
-        flush=True,
-    )
-
-
-def xz_all(modules: Path) -> tuple[str, ...]:
+def xz_all(modules: Path) -> Command:
     """A command that decompresses every module with two processes at a time."""
     script = f"find '{modules}' -name '*.xz' -print0 | xargs -0 -P 2 -n 200 xz -dc"
     return ("sh", "-c", script)
@@ -73,19 +49,12 @@ def doubled(kernel: Path, folder: Path) -> list[tuple[str, Path]]:
     return [("all sites", kernel), ("half of them", half)]
 
 
-def main() -> int:
-    """Print the table."""
-    if len(sys.argv) < 2:
-        print(__doc__)
-        return 2
-    kernels, runs = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3
+def kernel_rows(kernels: Path, runs: int) -> None:
+    """Print the rows of audits."""
     found = sorted(path for path in kernels.iterdir() if (path / "vmlinux").is_file())
     if not found:
         sys.exit(f"bench: no kernel below {kernels}; see .ci/kernels")
     newest = found[-1]
-    compileall.compile_dir(Path(genpatch.__file__).parent, quiet=2)  # as an installed package is
-    print(f"{os.cpu_count()} processors, {runs} runs each, medians\n")
-    print("| what | genpatch | peer | peer's | ratio |\n|---|---|---|---|---|")
     for kernel in found:
         audit = (*GENPATCH, "audit", "--isolated", str(kernel / "vmlinux"))
         pair(f"audit {kernel.name} vmlinux", audit, "nm", ("nm", str(kernel / "vmlinux")), runs)
@@ -104,6 +73,20 @@ def main() -> int:
         audits = [(*GENPATCH, "audit", "--isolated", str(path)) for path in (whole, half)]
         pair("audit, all sites", audits[0], "audit, half of the table zero", audits[1], runs)
     pair("--help", (*GENPATCH, "--help"), "python -c pass", (sys.executable, "-c", "pass"), runs)
+
+
+def main() -> int:
+    """Print the table."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print(__doc__)
+        return 2
+    what, runs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    compileall.compile_dir(Path(genpatch.__file__).parent, quiet=2)  # as an installed package is
+    print(f"{os.cpu_count()} processors, {runs} runs each, medians\n\n{HEAD}")
+    if what == "--machine":
+        print_rows(runs)
+    else:
+        kernel_rows(Path(what), runs)
     print(f"\npeak of this process's children: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MB")
     return 0
 

@@ -52,7 +52,10 @@ PLAIN = tuple(
 )
 """32-bit instructions that only read and write registers, and fences."""
 _BASE = tuple(name for name in PLAIN if SPECS[name].extension in ("RV64I", "RV64M"))
-PLAIN = (*PLAIN, *_BASE, *_BASE, "mop.r.0", "mop.r.31", "mop.rr.7")
+_NARROW = ("clz", "ctz", "cpopw", "sltu", "slti", "andi", "zext.h", "srli", "srliw", "bext", "mulhu", "remu", "min")
+"""Instructions after which a machine may know how large a value can be."""
+PLAIN = (*PLAIN, *_NARROW, *_NARROW, *_NARROW, *_BASE, *_BASE, "mop.r.0", "mop.r.31", "mop.rr.7")
+_SHORT_ONE = ("c.mul", "c.zext.b", "c.sext.b", "c.zext.h", "c.sext.h", "c.zext.w", "c.not", "c.mop.1", "c.mop.15")
 AMOS = tuple(name for name, spec in SPECS.items() if name.startswith("amo"))
 _WIDTHS = {"b": 1, "h": 2, "w": 4, "d": 8}
 
@@ -213,18 +216,28 @@ class _Writer:
                 self.same(rng.choice(("c.addi", "c.addiw")), rng.choice(FREE), rng.randrange(-32, 32))
             case 4:
                 self.emit("c.li", rd=self.result(), imm=rng.choice((0, -1, rng.randrange(-32, 32))))
-            case 5:
-                self.emit("c.lui", rd=self.result(), imm=rng.choice((-32, -1, 1, 31)))
             case 6 if rng.random() < 0.3:
                 imm = 16 * rng.choice((-32, -1, 1, 31))
                 self.emit("c.addi16sp", rd=SP, rs1=SP, imm=imm)
                 self.emit("c.addi4spn", rd=rng.choice(SHORT), rs1=SP, imm=4 * rng.randrange(1, 256))
                 self.emit("addi", rd=SP, rs1=SP, imm=-imm)
+            case 5 | 6 if rng.random() < 0.3:
+                self.short_one(rng.choice(_SHORT_ONE))
+            case 5:
+                self.emit("c.lui", rd=self.result(), imm=rng.choice((-32, -1, 1, 31)))
             case 6:
                 self.emit("c.mv", rd=self.result(), rs2=rng.choice(FREE))
             case _:
                 register = self.result()
                 self.emit("c.add", rd=register, rs1=register, rs2=rng.choice(FREE))
+
+    def short_one(self, name: str) -> None:
+        operands = dict(SPECS[name].implied)
+        if SPECS[name].fields:
+            operands["rd"] = operands["rs1"] = self.rng.choice(SHORT)
+        if name == "c.mul":
+            operands["rs2"] = self.rng.choice((*SHORT, S0))
+        self.emit(name, None, **operands)
 
     def same(self, name: str, register: int, imm: int) -> None:
         self.emit(name, rd=register, rs1=register, imm=imm)
@@ -261,7 +274,12 @@ class _Writer:
     def short_access(self) -> None:
         rng = self.rng
         base = rng.choice((S0, S1))
-        match rng.randrange(4):
+        match rng.randrange(6):
+            case 4:
+                name = rng.choice(("c.lbu", "c.lhu", "c.lh"))
+                self.emit(name, rd=rng.choice(SHORT), rs1=base, imm=2 * rng.randrange(2))
+            case 5:
+                self.emit(rng.choice(("c.sb", "c.sh")), rs1=base, rs2=rng.choice(SHORT), imm=2 * rng.randrange(2))
             case 0:
                 self.emit("c.ld", rd=rng.choice(SHORT), rs1=base, imm=8 * rng.randrange(32))
             case 1:

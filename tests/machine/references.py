@@ -2,9 +2,9 @@
 """What instructions do that unicorn does not know, written down from the manual with Python's int and str.
 
 Unicorn 2.1 is a QEMU 5.0: RV64 I, M, A, C and Zifencei, and of the privileged instructions what suits its mode,
-which is not ours. `REFERENCES` has the others, by name, as functions of (machine, rd, rs1, rs2, word): the machine has ``x``, ``load`` and ``store``, the
-others are numbers of registers. Where a formula could be copied from the code under test it is avoided here:
-bits are counted in strings of digits, signs are int.from_bytes.
+which is not ours. `REFERENCES` has the others, by name, as functions of (machine, rd, rs1, rs2, word): the machine
+has ``x``, ``load`` and ``store``, rd, rs1 and rs2 are numbers of registers. Where a formula could be copied from
+the code under test it is avoided here: bits are counted in strings of digits, signs are int.from_bytes.
 """
 
 from __future__ import annotations
@@ -193,6 +193,39 @@ def _nothing(machine: Machine, rd: int, rs1: int, rs2: int, word: int) -> None:
     pass
 
 
+SHORT: dict[str, Callable[[int, int], int]] = {
+    # Zcb, of the register in bits 7 to 9, which they write, and the one in bits 2 to 4
+    "c.mul": lambda a, b: a * b,
+    "c.zext.b": lambda a, b: a % 256,
+    "c.sext.b": lambda a, b: as_signed(a, 1),
+    "c.zext.h": lambda a, b: a % 65536,
+    "c.sext.h": lambda a, b: as_signed(a, 2),
+    "c.zext.w": lambda a, b: a % 2**32,
+    "c.not": lambda a, b: 2**64 - 1 - a,
+}
+
+
+def _short(function: Callable[[int, int], int]) -> Reference:
+    def run(machine: Machine, rd: int, rs1: int, rs2: int, word: int) -> None:
+        first, second = 8 + (word >> 7) % 8, 8 + (word >> 2) % 8
+        machine.x[first] = function(machine.x[first], machine.x[second]) % 2**64
+
+    return run
+
+
+def _short_access(width: int, *, stores: bool = False, signed: bool = False) -> Reference:
+    def run(machine: Machine, rd: int, rs1: int, rs2: int, word: int) -> None:
+        base, data = 8 + (word >> 7) % 8, 8 + (word >> 2) % 8
+        offset = word >> 6 & 1 | (word >> 5 & 1) * 2 if width == 1 else (word >> 5 & 1) * 2  # uimm[0|1], uimm[1]
+        address = (machine.x[base] + offset) % 2**64
+        if stores:
+            machine.store(address, machine.x[data].to_bytes(8, "little")[:width])
+        else:
+            machine.x[data] = int.from_bytes(machine.load(address, width), "little", signed=signed) % 2**64
+
+    return run
+
+
 REFERENCES: dict[str, Reference] = {
     **{name: _two(function) for name, function in TWO.items()},
     **{name: _one(function) for name, function in ONE.items()},
@@ -202,12 +235,20 @@ REFERENCES: dict[str, Reference] = {
     **dict.fromkeys(("wrs.nto", "wrs.sto", "cbo.inval", "cbo.clean", "cbo.flush", "wfi", "sfence.vma"), _nothing),
     **dict.fromkeys(("sinval.vma", "sfence.w.inval", "sfence.inval.ir"), _nothing),
     "cbo.zero": _zero_block,
+    **{name: _short(function) for name, function in SHORT.items()},
+    "c.lbu": _short_access(1),
+    "c.lhu": _short_access(2),
+    "c.lh": _short_access(2, signed=True),
+    "c.sb": _short_access(1, stores=True),
+    "c.sh": _short_access(2, stores=True),
+    **{f"c.mop.{n}": _nothing for n in range(1, 16, 2)},
 }
-"""By mnemonic; all are 32 bits long."""
+"""By mnemonic; the short ones take their operands from the word."""
 
 
 def reference_of(word: int) -> Reference | None:
     """Return the reference of an instruction word, or None."""
+    word &= 0xFFFFFFFF if word & 3 == 3 else 0xFFFF
     for name, reference in REFERENCES.items():
         if word & SPECS[name].mask == SPECS[name].match:
             return reference

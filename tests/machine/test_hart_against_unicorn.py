@@ -28,7 +28,7 @@ from .guests import LONG, MASK64, Judge, State, memory_of, state_of, unicorn
 from .programs import EDGES, Region
 from .references import ONE, REFERENCES, SHIFTS, TWO
 
-CASES = 300 if LONG else 20
+CASES = 300 if LONG else 26
 PATHS = 100 if LONG else 5
 
 CODE = Region(0x10_0000, bytes(0x20_0000), "rx")
@@ -82,6 +82,7 @@ class Bench:
     def expected(self, case: Case) -> State:
         judge = self.judge
         judge.uc.mem_write(case.pc, case.code)
+        judge.short.clear()
         judge.uc.ctl_remove_cache(case.pc, case.pc + len(case.code))  # an earlier case may have jumped there
         judge.uc.mem_write(DATA.start, DATA.content)
         judge.uc.mem_write(LOW.start, LOW.content)
@@ -143,7 +144,8 @@ def bench() -> Bench:
 
 
 def value(rng: random.Random) -> int:
-    return rng.choice(EDGES) if rng.random() < 0.6 else rng.getrandbits(64)
+    kind = rng.random()
+    return 0 if kind < 0.15 else rng.choice(EDGES) if kind < 0.7 else rng.getrandbits(64)
 
 
 def registers(rng: random.Random) -> list[int]:
@@ -273,7 +275,7 @@ def variants(case: Case, number: int, bench: Bench) -> Iterator[Case]:
 @pytest.mark.parametrize("spec", COMPARED, ids=lambda spec: spec.name)
 def test_instruction(spec: Spec, bench: Bench) -> None:
     rng = random.Random(spec.name)
-    few = spec.name.startswith("mop.") or not spec.fields
+    few = "mop." in spec.name or not spec.fields
     done = translated = tries = 0
     while done < (CASES // 6 if few else CASES):
         tries += 1
@@ -308,7 +310,8 @@ def test_what_unicorn_lacks() -> None:
         except unicorn.UcError:
             lacking.add(spec.name)
     in_a_mode = {"wfi", "sfence.vma"}  # unicorn allows them or not
-    assert lacking | in_a_mode == set(REFERENCES)
+    unnoticed = {name for name, spec in SPECS.items() if spec.extension in ("Zcb", "Zcmop")}  # some are no-ops there
+    assert lacking | in_a_mode | unnoticed == set(REFERENCES)
 
 
 # -- the references beside qemu-user
@@ -323,7 +326,9 @@ AMOUNTS = (0, 1, 7, 31)
 def executable(code: bytes, tail: bytes, bss: int, start: int = 0x1_0000) -> bytes:
     """Return a static program: one segment of code and data, and zeros behind it."""
     size = 64 + 56 + len(code) + len(tail)
-    header = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 243, 1, start + 120, 64, 0, 5, 64, 56, 1, 0, 0, 0)
+    header = struct.pack(
+        "<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 243, 1, start + 120, 64, 0, 5, 64, 56, 1, 0, 0, 0
+    )
     return header + struct.pack("<IIQQQQQQ", 1, 7, 0, start, start, size, size + bss, 4096) + code + tail
 
 
@@ -365,7 +370,9 @@ def bit_program() -> tuple[bytes, int]:
     return executable(code(at), bytes(pad) + table, size + 8), size
 
 
-@pytest.mark.skipif(QEMU is None, reason="qemu-riscv64, the judge of the references for Zba, Zbb, Zbs, is not installed")
+@pytest.mark.skipif(
+    QEMU is None, reason="qemu-riscv64, the judge of the references for Zba, Zbb, Zbs, is not installed"
+)
 def test_references_beside_qemu(tmp_path: Path) -> None:
     assert QEMU is not None
     program, size = bit_program()
@@ -377,10 +384,8 @@ def test_references_beside_qemu(tmp_path: Path) -> None:
     results = iter(struct.unpack(f"<{size // 8}Q", got))
     for name, _, amount in bit_words():
         for a, b in PAIRS:
-            if name in TWO:
-                ours = TWO[name](a, b)
-            else:
-                ours = ONE[name](a) if name in ONE else SHIFTS[name](a, amount)
+            one_or_shift = ONE.get(name) or (lambda a, name=name, amount=amount: SHIFTS[name](a, amount))
+            ours = TWO[name](a, b) if name in TWO else one_or_shift(a)
             theirs = next(results)
             if name == "ctzw" and a % 2**32 == 0:  # QEMU before 8.0 counts in 64 bits; the manual: 32
                 assert ours == 32

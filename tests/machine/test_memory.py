@@ -209,6 +209,7 @@ def test_stores_to_fetched_bytes_are_announced() -> None:
     memory = Memory()
     memory.map(0x1000, b"\x13\0\0\0" * 4, size=0x1000, permissions="rwx")
     memory.store(4, 0x1000, 0x01)
+    views_store(memory, "Q", 0x1FF8, 1)  # from now on quick
     assert memory.epoch == 0
     memory.fetch(0x1000)
     memory.fetch(0x1004)
@@ -216,7 +217,7 @@ def test_stores_to_fetched_bytes_are_announced() -> None:
         with pytest.raises(CodeWritten):
             memory.store(1, address, 0xFF)
     with pytest.raises(CodeWritten):
-        views_store(memory, "I", 0x1004, 0)
+        views_store(memory, "Q", 0x1000, 0)
     assert memory.read(0x1004, 4) == b"\x13\0\0\0"
     memory.store(2, 0x1002, 0)  # the parcel behind a short instruction was not fetched
     views_store(memory, "Q", 0x1008, 5)  # nor was this

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from genpatch.isa.insn import SPECS, decode
 from genpatch.machine.outcome import Cause, Outcome, Status
 
 from .guests import LONG, State, first_difference, hart_of, hot_after, judge_of, regions_of, state_of
@@ -35,6 +36,30 @@ def compare(program: Program) -> tuple[int, Outcome]:
         pytest.fail("\n".join((*found, first_difference(program))), pytrace=False)
     assert outcome == plain_outcome
     return theirs.retired, outcome
+
+
+def test_what_programs_are_made_of() -> None:
+    assert make_program(7) == make_program(7)
+    names: set[str] = set()
+    for seed in range(300):
+        program = make_program(seed)
+        assert program.base <= program.end < program.base + len(program.code)
+        at = 0
+        while at < len(program.code):
+            insn = decode(int.from_bytes(program.code[at : at + 4], "little"))
+            assert insn is not None
+            names.add(insn.name)
+            at += insn.size
+    left_out = {name for name in SPECS if "mop." not in name} - names
+    assert left_out == OUTSIDE
+
+
+OUTSIDE = {
+    *("ecall", "fence.i", "c.ebreak", "c.nop", "sret", "mret", "wfi", "sfence.vma"),
+    *("sinval.vma", "sfence.w.inval", "sfence.inval.ir", "cbo.inval", "cbo.clean", "cbo.flush", "cbo.zero"),
+    *("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci"),
+}
+"""Instructions that no program has."""
 
 
 @pytest.mark.parametrize("start", range(0, SEEDS, GROUP))

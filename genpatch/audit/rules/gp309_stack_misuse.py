@@ -42,6 +42,7 @@ def stack_misuse(facts: Facts) -> Iterator[Finding]:
     Make the frame as large as the structure, rounded up to 16 bytes, and restore only what was saved.
 
     ## References
-    RISC-V psABI, integer calling convention (stack alignment); linux 67a5ba8f742f for a frame that was too small.
+    RISC-V psABI, integer calling convention (stack alignment); linux 67a5ba8f742f ("riscv: fgraph: Fix stack layout to
+    match __arch_ftrace_regs argument of ftrace_return_to_handler"), a frame that was too small.
     """
     yield from broken(facts, Promise.STACK, Promise.INITIALISED)

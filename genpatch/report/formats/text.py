@@ -36,7 +36,7 @@ MAX_WIDTH = 100
 MIN_WIDTH = 60
 MAX_SYMBOL = 120
 MAX_IMAGES = 12
-MAX_LISTINGS, MAX_LINES = 6, 16
+MAX_LISTINGS, MAX_LINES, LAST_LINES = 6, 24, 6
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "none": "bold green"}
 
 Part = tuple[str, str]
@@ -177,10 +177,13 @@ def _listings(page: _Page, run: RunRecord) -> None:
         page.line()
         page.line((f"{listing.symbol}, state {listing.state}: {listing.promise} {listing.what}", "bold"))
         hidden = len(listing.lines) - MAX_LINES
-        if hidden > 0:
-            page.line((f"... {plural(hidden, 'line')} before", "dim"), indent=2)
-        for line in listing.lines[-MAX_LINES:]:
+        head = MAX_LINES - LAST_LINES if hidden > 0 else len(listing.lines)
+        for line in listing.lines[:head]:
             page.plain(line, indent=2)
+        if hidden > 0:
+            page.line((f"... {plural(hidden, 'line')} more", "dim"), indent=2)
+            for line in listing.lines[-LAST_LINES:]:
+                page.plain(line, indent=2)
 
 
 def _verdict(page: _Page, document: AuditDocument) -> None:
