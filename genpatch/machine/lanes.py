@@ -366,7 +366,7 @@ class Lanes:
         while len(lanes):
             pcs = self.pc[lanes]
             try:
-                odd = (pcs & _U64(1)) != 0
+                odd = (pcs & _U64(self._odd)) != 0
                 if odd.any():
                     raise LaneTrap(Cause.FETCH_MISALIGNED, odd, pcs)
                 return lanes, self.memory.fetch(lanes, pcs)

@@ -113,7 +113,7 @@ def _lanes(runs: int) -> None:
 def _start(folder: Path, runs: int) -> None:
     """Print the rows of a program that exits at once."""
     path = folder / "exit.elf"
-    path.write_bytes(elf(segments=[Segment(0x1_0078, assemble("li a7, 93; ecall"))], entry=0x1_0078))
+    path.write_bytes(elf(segments=[Segment(0x1_0078, assemble("li a7, 93; ecall", 0x1_0078))], entry=0x1_0078))
     others = {f"python -c '{what}'": (sys.executable, "-c", what) for what in ("import numpy", "pass")}
     ours = (*GENPATCH, "run", str(path))
     if _said(ours).returncode:
