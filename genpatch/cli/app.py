@@ -35,7 +35,7 @@ app.command()(schemes)
 app.command()(samples)
 app.command()(schema)
 app.command()(run)
-app.command()(trace)
+app.command(context_settings={"ignore_unknown_options": True})(trace)
 
 
 def _show_version(wanted: bool) -> None:

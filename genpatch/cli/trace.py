@@ -13,6 +13,7 @@ from .output import write_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..image.model import KernelImage
     from ..machine.hart import Retired
     from ..machine.outcome import Outcome
     from ..run.arguments import Argument
@@ -49,6 +50,10 @@ def trace(
         int,
         typer.Option("--max-insns", min=1, metavar="N", help="Instructions at most; exit 124 when they are used up."),
     ] = 100_000,
+    traced: Annotated[
+        bool,
+        typer.Option("--traced", help="Instead show the life of its patch site: stores, calls, callback, return."),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the call and how it ended, nothing between.")
     ] = False,
@@ -67,17 +72,54 @@ def trace(
     from ..samples import resolve
 
     image = read_image(open_content(resolve(kernel)))
+    if traced:
+        write_out(_life(image, function))
+        return
     bench = KernelBench(image)
     for text in stub or ():
         name, _, value = text.partition("=")
         bench.stubs[_function(bench, name)] = _value(text, value)
     entry = _function(bench, function)
-    arguments = [read_argument(bench, text) for text in values or ()]
+    arguments = [read_argument(bench, text) for value in values or () for text in _split(value)]
     bench.prepare(entry, [argument.value for argument in arguments])
     ended: list[Outcome] = []
     name_at = _names(bench, function, entry)
     write_out(_listing(bench, arguments, name_at, ended, max_insns, quiet))
     _finish(ended[0] if ended else None, name_at)
+
+
+def _split(value: str) -> list[str]:
+    """Return the arguments that one word of the command line holds: several where it was quoted."""
+    if value.startswith("str:"):
+        return [value]
+    return value.replace(",", " ").split() or [value]
+
+
+def _life(image: KernelImage, function: str) -> Iterator[str]:
+    """Yield what happens to one site in every state, as it happens."""
+    import numpy as np
+
+    from ..report.escape import printable
+    from ..run.arguments import read_number
+    from ..sites.discover import find_sites
+    from ..verify.run import verify
+
+    sites, number = find_sites(image), read_number(function)
+    address = image.address_of(function) if number is None else number
+    chosen = np.zeros(len(sites), np.bool_) if address is None else sites.func == np.uint64(address)
+    if not chosen.any():
+        raise UsageError(f"{image.path}: no patch site at {function!r}")
+    lines: list[str] = []
+    verification = verify(image, chosen=chosen, tell=lines.append)
+    yield f"{printable(function)} at {int(sites.func[chosen][0]):#x}, {verification.verdict.name}\n"
+    yield from (printable(line) + "\n" for line in lines)
+    for state in verification.states:
+        if state.skipped:
+            yield f"{state.name}: not tried, {state.skipped}\n"
+    for failure in verification.failures:
+        expected, got = int(failure.expected[0]), int(failure.got[0])
+        yield f"BROKEN in state {failure.state}: {failure.promise} {failure.what}, {got:#x} instead of {expected:#x}\n"
+    yield from (f"note: {printable(note)}\n" for note in verification.notes)
 
 
 def _function(bench: KernelBench, text: str) -> int:

@@ -55,7 +55,7 @@ def _hart(trial: Trial, lane: int) -> Hart:
     """Return a hart that stands where the lane would, with its memory as it is now."""
     patcher, scene = trial.patcher, trial.patcher.scene
     memory = Memory()
-    for place in scene.places:
+    for place in (*scene.places, *patcher.guests.places):
         content = np.ascontiguousarray(place.content).data
         memory.map(place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name)
     for span, name in ((scene.stack, "stack"), (scene.task, "task"), (scene.scratch, "records")):

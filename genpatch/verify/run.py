@@ -94,6 +94,7 @@ class Verification:
         missing: functions that the image does not have.
         insns: instructions executed.
         seconds: time taken.
+        tell: called with a line for each thing that happens to the first site, if anybody wants to know.
     """
 
     image: KernelImage
@@ -110,6 +111,7 @@ class Verification:
     missing: tuple[str, ...] = ()
     insns: int = 0
     seconds: float = 0.0
+    tell: Progress | None = None
 
 
 def verify(
@@ -118,6 +120,7 @@ def verify(
     chosen: BoolArray | None = None,
     states: tuple[str, ...] = (),
     progress: Progress | None = None,
+    tell: Progress | None = None,
 ) -> Verification:
     """Run a kernel's patching code on its sites, and its sites in every state.
 
@@ -126,8 +129,18 @@ def verify(
         chosen: bool[n], which sites; all by default.
         states: names of those to judge; the others are gone through without being judged. All by default.
         progress: called with the name of each state before it is tried.
+        tell: called with a line for each thing that happens to the first site.
     """
     started = perf_counter()
+    result, code = prepare_verification(image)
+    result.tell = tell
+    _run(result, code, chosen, states, progress or _silent)
+    result.seconds = perf_counter() - started
+    return result
+
+
+def prepare_verification(image: KernelImage) -> tuple[Verification, PatchingCode]:
+    """Return a kernel's verification before anything was run, and its patching code."""
     sites, code = find_sites(image), PatchingCode(image=image)
     verdict = infer_scheme(image, sites, code)
     trampoline = code.caller
@@ -136,10 +149,11 @@ def verify(
         direct_at=trampoline.direct_at if trampoline else None,
         func_at=trampoline.ops_func_at if trampoline else None,
     )
-    result = Verification(image, sites, verdict, layouts, notes=list(layouts.notes))
-    _run(result, code, chosen, states, progress or (lambda _: None))
-    result.seconds = perf_counter() - started
-    return result
+    return Verification(image, sites, verdict, layouts, notes=list(layouts.notes)), code
+
+
+def _silent(name: str) -> None:
+    """Tell nobody."""
 
 
 def _run(
@@ -171,7 +185,7 @@ def run_states(
     *,
     guests: Guests = NO_GUESTS,
     states: tuple[str, ...] = (),
-    progress: Progress,
+    progress: Progress = _silent,
 ) -> None:
     """Bring sites through the states, and put what came of it into the result.
 
@@ -283,6 +297,7 @@ class _Run:
             result.states.append(StateResult(state.name, state.what, 0, np.zeros(0, np.int64), state.why_not))
             return
         executed, before = self.patcher.lanes.insns, len(result.failures)
+        self._tell(f"{state.name}: {state.what}")
         for patch in state.patches:
             self._patch(state, patch)
         if state.restores or state.name == "boot":
@@ -324,7 +339,15 @@ class _Run:
                 values = np.zeros(len(lanes), _U64)
                 self._fail(Failure("enabled", Promise.LIVE, REG_NAMES[number], lanes, values, values, note))
 
+    def _tell(self, *lines: str) -> None:
+        for line in lines if self.result.tell is not None else ():
+            self.result.tell(line)  # type: ignore[misc]
+
     def _try(self, state: str, expected: Expectation) -> Observation:
+        name_at = self.result.image.symbols.nearest
+        if self.result.tell is not None:
+            self._tell("  the function is called:")
+            self._tell(*(f"    {line}" for line in replay(self.trial, 0, expected.behaviour, name_at)))
         seen = self.trial.run(behaviour=expected.behaviour)
         if state == "enabled":
             ok = (seen.calls == 1) & arrived(seen, self.terms.body)
@@ -333,7 +356,6 @@ class _Run:
             key = (state, failure.promise, failure.what)
             if len(self.result.listings) < _MOST_LISTINGS and (state, failure.promise) not in self._listed:
                 self._listed.add((state, failure.promise))
-                name_at = self.result.image.symbols.nearest
                 self.result.listings[key] = replay(self.trial, int(failure.lanes[0]), expected.behaviour, name_at)
             self._fail(failure)
         return seen
@@ -346,6 +368,9 @@ class _Run:
 
     def _patch(self, state: State, patch: Patch) -> None:
         call = self._call(patch)
+        if self.result.tell is not None:
+            outcome = f"returns {call.value[0]}" if call.returned[0] else "does not return"
+            self._tell(f"  {patch.function} {outcome}", *(f"    {step}" for step in self._steps(call, 0)))
         self._judge_call(state.name, call)
         self._count_stores(state.name, call)
 
