@@ -33,8 +33,7 @@ def trace(
         list[str] | None,
         typer.Argument(
             metavar="[ARG]...",
-            help="Its arguments: a number, a symbol or symbol+0x10, str:TEXT, hex:BYTES, buf:SIZE (zeros); "
-            "-- must stand before a negative one.",
+            help="Its arguments: a number, a symbol or symbol+0x10, str:TEXT, hex:BYTES, buf:SIZE (zeros).",
         ),
     ] = None,
     args: Annotated[
@@ -89,7 +88,15 @@ def trace(
 
 
 def _split(value: str) -> list[str]:
-    """Return the arguments that one word of the command line holds: several where it was quoted."""
+    """Return the arguments that one word of the command line holds: several where it was quoted.
+
+    Raises:
+        UsageError: it looks like an option; negative numbers are arguments.
+    """
+    from ..run.arguments import read_number
+
+    if value.startswith("-") and read_number(value.replace(",", " ").split()[0]) is None:
+        raise UsageError(f"No such option {value!r}.")
     if value.startswith("str:"):
         return [value]
     return value.replace(",", " ").split() or [value]
