@@ -27,6 +27,7 @@ from .replay import replay
 from .returns import RETURNS, ReturnHook, frame_fields, go_back
 from .scene import FUNCTIONS, Scene, prepare_scene
 from .trial import Observation, Trial, arrived
+from .update import UPDATE
 
 __all__ = ["StateResult", "StoreCount", "Verification", "verify"]
 
@@ -198,6 +199,8 @@ def run_states(
         states, progress: as of `verify`.
     """
     result.terms = _terms(result, scene, code)
+    if scene.framing:
+        result.sequences[UPDATE] = scene.framing
     run = _Run(result, scene, code, chosen, guests)
     for state in (*STATES, *run.target_states()):
         if states and state.name not in states:

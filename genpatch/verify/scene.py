@@ -21,6 +21,7 @@ from ..machine.outcome import Cause, Outcome, Trap
 from ..run.kernel import A0, RA, KernelBench, Place, has_returned, kernel_places
 from ..units import MASK64, Span, as_hex
 from .stubs import FIXMAP, STUBS, Stub
+from .update import framing_of
 
 __all__ = ["Scene", "hook_stubs", "prepare_scene"]
 
@@ -42,6 +43,7 @@ class Scene:
         missing: functions that verification would call and the image does not have.
         stack, scratch, task: addresses for those, free of the image.
         notes: what else there is to say.
+        framing: what the kernel does around the patching of many sites, in order.
     """
 
     image: KernelImage
@@ -54,6 +56,7 @@ class Scene:
     scratch: Span
     task: Span
     notes: list[str] = field(default_factory=list)
+    framing: tuple[str, ...] = ()
 
     @property
     def callback(self) -> int:
@@ -96,6 +99,8 @@ def prepare_scene(image: KernelImage) -> Scene:
     hook_stubs(bench.hart, stubs)
     mapper = _Fixmap(bench)
     scene.fixmap_top = mapper.find_top(scene.notes)
+    scene.framing, trouble = framing_of(bench, stubs)
+    scene.notes += [trouble] if trouble else []
     _update_callback(bench, scene)
     scene.places = _places(bench)
     return scene
