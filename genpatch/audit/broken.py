@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..units import as_hex
+from ..units import I64Array, as_hex
 from ..verify.contract import Failure, Promise
 from .facts import Facts, join_names
 from .model import Finding, plural
@@ -16,21 +16,38 @@ __all__ = ["broken"]
 
 
 def broken(facts: Facts, *promises: Promise) -> Iterator[Finding]:
-    """Yield a finding for each thing about which some promise was broken, all states together."""
+    """Yield a finding for what was broken at the same sites in the same states: several registers are one thing."""
     verification = facts.need_verification()
-    found: dict[tuple[Promise, str], list[Failure]] = {}
+    about: dict[tuple[Promise, str], list[Failure]] = {}
     for failure in verification.failures:
         if failure.promise in promises:
-            found.setdefault((failure.promise, failure.what), []).append(failure)
-    for (promise, what), failures in found.items():
+            about.setdefault((failure.promise, failure.what), []).append(failure)
+    alike: dict[tuple[Promise, tuple[str, ...], bytes, str], list[tuple[str, list[Failure]]]] = {}
+    for (promise, what), failures in about.items():
         sites = np.unique(np.concatenate([failure.lanes for failure in failures]))
-        states = list(dict.fromkeys(failure.state for failure in failures))
-        message = (
-            f"{_SUBJECT[promise].format(what=what)} at {plural(len(sites), 'site')} of {len(facts.sites):,} "
-            f"in {'state' if len(states) == 1 else 'states'} {join_names(states)}: {_example(facts, failures[0])}"
-        )
-        kind = f"{promise.value}-{_slug(what)}"
-        yield facts.about_sites(sites, message, kind, subject=what)
+        states = tuple(dict.fromkeys(failure.state for failure in failures))
+        apart = "" if promise in _SUBJECTS else what
+        alike.setdefault((promise, states, sites.tobytes(), apart), []).append((what, failures))
+    for (promise, states, raw, _), members in alike.items():
+        yield _finding(facts, promise, states, np.frombuffer(raw, np.int64), members)
+
+
+def _finding(
+    facts: Facts, promise: Promise, states: tuple[str, ...], sites: I64Array, members: list[tuple[str, list[Failure]]]
+) -> Finding:
+    names = [what for what, _ in members]
+    subject = (_SUBJECT if len(names) == 1 else _SUBJECTS)[promise].format(what=_joined(names))
+    message = (
+        f"{subject} at {plural(len(sites), 'site')} of {len(facts.sites):,} "
+        f"in {'state' if len(states) == 1 else 'states'} {join_names(states)}: {_example(facts, members[0][1][0])}"
+    )
+    kind = f"{promise.value}-{_slug(names[0])}"
+    return facts.about_sites(sites, message, kind, subject=" ".join(names))
+
+
+def _joined(names: list[str]) -> str:
+    """Return ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 _SUBJECT = {
@@ -51,17 +68,28 @@ _SUBJECT = {
 }
 
 
+_SUBJECTS = {
+    Promise.REGISTERS: "{what} are not preserved",
+    Promise.FRAME: "{what} in the frame are wrong",
+    Promise.FRAME_SET: "{what} in the frame are never written",
+    Promise.OBEYS: "{what} are not what the callback asked for",
+    Promise.RETURNS: "{what} are lost on the way back",
+}
+"""The same of several things, where what was broken about one is broken about all of them."""
+
+
 def _example(facts: Facts, failure: Failure) -> str:
     """Return one site's numbers in words."""
     name, symbols = facts.site_name(int(failure.lanes[0])), facts.image.symbols
     expected, got = int(failure.expected[0]), int(failure.got[0])
     if failure.promise is Promise.ARRIVES:
         there, wanted = (_place(address, symbols.nearest(address)) for address in (got, expected))
-        return f"{name} goes to {there} instead of {wanted}"
+        text = f"{name} goes to {there} instead of {wanted}"
+        return f"{text}, {failure.note}" if failure.note else text
     if failure.promise is Promise.LIVE:
         return f"{name}, {failure.note}"
     if failure.promise in (Promise.PATCH_RETURNS, Promise.INITIALISED):
-        where = f" at {symbols.nearest(got)}" if got > 0xFFFF else ""
+        where = f" at {symbols.nearest(got)}" if got == expected and got > 0xFFFF else ""
         return f"{name}, {failure.note}{where}"
     text = f"{name}, {as_hex(got)} instead of {as_hex(expected)}"
     return f"{text}, {failure.note}" if failure.note else text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..image.btf import Member, StructLayout
+from ..image.btf import FunctionType, Member, Parameter, StructLayout
 from ..image.memory import AddressSpace, Region
 from ..image.model import ConfigFacts, EntryTable, ImageKind, KernelImage
 from ..image.symbols import FUNC, GLOBAL, OBJECT, SymbolTable
@@ -295,6 +295,13 @@ class ToyTypes:
     def enumerator(self, name: str) -> int | None:
         """Return the value of the one constant that a toy kernel knows."""
         return 1 << 20 if name == "FTRACE_FL_CALL_OPS_EN" else None
+
+    def func_proto(self, name: str) -> FunctionType | None:
+        """Return the type of the one function whose parameter is asked for."""
+        if name != "ftrace_return_to_handler":
+            return None
+        frame = Parameter(name="fregs", type_name="struct ftrace_regs *", size=8)
+        return FunctionType(name=name, returns="unsigned long", parameters=(frame,), variadic=False)
 
 
 def kernel(

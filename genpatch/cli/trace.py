@@ -122,10 +122,11 @@ def _life(image: KernelImage, function: str) -> Iterator[str]:
     yield from (printable(line) + "\n" for line in lines)
     for state in verification.states:
         if state.skipped:
-            yield f"{state.name}: not tried, {state.skipped}\n"
+            yield printable(f"{state.name}: not tried, {state.skipped}") + "\n"
     for failure in verification.failures:
         expected, got = int(failure.expected[0]), int(failure.got[0])
-        yield f"BROKEN in state {failure.state}: {failure.promise} {failure.what}, {got:#x} instead of {expected:#x}\n"
+        broken = f"BROKEN in state {failure.state}: {failure.promise} {failure.what}"
+        yield printable(f"{broken}, {got:#x} instead of {expected:#x}") + "\n"
     yield from (f"note: {printable(note)}\n" for note in verification.notes)
 
 

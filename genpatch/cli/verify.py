@@ -90,8 +90,10 @@ def _incomplete(states: tuple[object, ...]) -> int:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
     """Say on a terminal which state is being run."""
+    from ..report.escape import printable
+
     if quiet or os.environ.get("CI") or not sys.stderr.isatty():
         yield lambda _: None
         return
-    yield lambda name: print(f"\r\033[K{name}", end="", file=sys.stderr, flush=True)
+    yield lambda name: print(f"\r\033[K{printable(name)}", end="", file=sys.stderr, flush=True)
     print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -134,7 +134,9 @@ def judge(state: str, seen: Observation, expected: Expectation, terms: Terms) ->
     """Yield what a run broke."""
     target = _target(seen, expected, terms)
     ok = arrived(seen, target)
-    yield from _failure(state, Promise.ARRIVES, expected.arrival, seen, ~ok, target, seen.pc)
+    for status in np.unique(seen.status[~ok]).tolist():
+        here, why = ~ok & (seen.status == status), "" if status == Status.STOPPED else f"it ends there: {ended(status)}"
+        yield from _failure(state, Promise.ARRIVES, expected.arrival, seen, here, target, seen.pc, why)
     for what, count, wanted in (
         ("callback", seen.calls, expected.calls),
         ("direct call", seen.direct, expected.direct),
@@ -269,5 +271,8 @@ def _at_direct(state: str, seen: Observation, terms: Terms, called: BoolArray) -
 
 
 def ended(status: int) -> str:
-    """Return a status in words."""
-    return Status(status).name.lower()
+    """Return in words why a lane stands still."""
+    return _ENDS.get(Status(status), Status(status).name.lower())
+
+
+_ENDS = {Status.BUDGET: "out of instructions", Status.STUCK: "it only repeats itself", Status.UNSUPPORTED: "unknown"}

@@ -58,7 +58,7 @@ def layouts_of(image: KernelImage, *, direct_at: int | None = None, func_at: int
     notes: list[str] = []
     record = _struct(image, ("dyn_ftrace",))
     if record is None:
-        notes.append("struct dyn_ftrace: no type; taken for ip at 0, flags at 8, 16 bytes, as every kernel since 3.0")
+        notes.append("struct dyn_ftrace: no type; taken for ip at 0, flags at 8, 16 bytes")
     regs = _struct(image, _REGS_STRUCTS)
     if regs is None:
         notes.append("struct ftrace_regs: no type; fields of the frame are not judged")
@@ -77,9 +77,14 @@ def _struct(image: KernelImage, names: tuple[str, ...]) -> StructLayout | None:
     """Return the first of the structures that has members."""
     for name in names if image.types is not None else ():
         for found in image.types.structs(name) if image.types is not None else ():
-            if found.members:
+            if found.members and not _is_wrapper(found):
                 return found
     return None
+
+
+def _is_wrapper(struct: StructLayout) -> bool:
+    """Tell whether all that a structure has is another one, as ftrace_regs had pt_regs up to 6.8."""
+    return len(struct.members) == 1 and struct.members[0].type_name.startswith("struct ")
 
 
 def _ops(image: KernelImage, direct_at: int | None, func_at: int | None, notes: list[str]) -> OpsLayout:
@@ -87,6 +92,6 @@ def _ops(image: KernelImage, direct_at: int | None, func_at: int | None, notes: 
     if found is not None:
         direct = found.offset("direct_call") if found.has("direct_call") else None
         return OpsLayout(found.size, found.offset("func"), found.offset("flags"), direct)
-    where = "as the trampoline loads them" if func_at is not None else "as every kernel since 3.9"
+    where = "as the trampoline loads them" if func_at is not None else "the order of its first members"
     notes.append(f"struct ftrace_ops: no type; taken for func at {func_at or 0}, flags at 16, {where}")
     return OpsLayout(max(256, (direct_at or 0) + 8), func_at or 0, 16, direct_at)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .contract import Arrival, Expectation
+from .returns import RETURNS
 from .trial import Behaviour
 
 __all__ = ["CALL", "DISABLE", "STATES", "Abilities", "Patch", "State", "state_names"]
@@ -108,12 +109,14 @@ STATES: tuple[State, ...] = (
     State(
         "redirected", "the callback sends the function elsewhere", (),
         (Expectation(Arrival.ELSEWHERE, 1, behaviour=Behaviour.REDIRECT),),
-        lambda can: can.frame and "ftrace_make_call" in can.functions, "the frame has no epc that is known",
+        lambda can: can.frame and not can.regs_caller and "ftrace_make_call" in can.functions,
+        "the frame has no epc that is known, or another trampoline is for that",
     ),
     State(
         "overridden", "the callback returns in the function's place", (),
         (Expectation(Arrival.PARENT, 1, behaviour=Behaviour.OVERRIDE),),
-        lambda can: can.frame and "ftrace_make_call" in can.functions, "the frame has no epc that is known",
+        lambda can: can.frame and not can.regs_caller and "ftrace_make_call" in can.functions,
+        "the frame has no epc that is known, or another trampoline is for that",
     ),
     State(
         "graph", "the callback replaces the return address", (),
@@ -150,6 +153,16 @@ STATES: tuple[State, ...] = (
         lambda can: can.regs_caller and "ftrace_make_call" in can.functions, "one trampoline only",
     ),
     State(
+        "regs-redirected", "the callback sends the function elsewhere", (),
+        (Expectation(Arrival.ELSEWHERE, 1, behaviour=Behaviour.REDIRECT),),
+        lambda can: can.frame and can.regs_caller and "ftrace_make_call" in can.functions, "one trampoline only",
+    ),
+    State(
+        "regs-overridden", "the callback returns in the function's place", (),
+        (Expectation(Arrival.PARENT, 1, behaviour=Behaviour.OVERRIDE),),
+        lambda can: can.frame and can.regs_caller and "ftrace_make_call" in can.functions, "one trampoline only",
+    ),
+    State(
         "direct", "calls a trampoline directly",
         (DISABLE, Patch("ftrace_make_call", "direct", ops="direct")), (DIRECT,),
         lambda can: can.direct and {"ftrace_make_call", "ftrace_make_nop"} <= can.functions, "no direct calls",
@@ -169,4 +182,4 @@ STATES: tuple[State, ...] = (
 
 def state_names() -> tuple[str, ...]:
     """Return the names of the states that every kernel may have."""
-    return tuple(state.name for state in STATES)
+    return (*(state.name for state in STATES), *(hook.state for hook in RETURNS))

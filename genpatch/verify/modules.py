@@ -25,7 +25,7 @@ from ..run.kernel import Place
 from ..run.module import PARTS, KernelSymbols, LoadedModule, lay_out, load, module_window
 from ..sites.discover import find_sites
 from ..sites.model import Sites
-from ..units import I64Array, Span, U64Array, as_hex
+from ..units import I64Array, Span
 from .contract import Failure
 from .pages import ModuleText, find_module_text
 from .patcher import Guests
@@ -162,7 +162,7 @@ class _Worker:
             except GenpatchError as error:
                 trouble = str(error)
             except Exception as error:
-                trouble = f"internal error: {type(error).__name__}: {error}"
+                trouble = _internal(error)
             if trouble:
                 results[number] = ModuleResult(path=self.modules[number].path, trouble=trouble)
         results |= batch.run()
@@ -174,6 +174,10 @@ class _Worker:
         return replace(read_image(open_ref(module, limit=self.limit)), path=module.path)
 
 
+def _internal(error: Exception) -> str:
+    return f"internal error: {type(error).__name__}: {error}"
+
+
 _inherited: _Worker | None = None
 
 
@@ -181,12 +185,14 @@ def _inherit(worker: _Worker) -> None:
     """Keep the worker that a forked process came with; it never passes through a pipe."""
     global _inherited
     _inherited = worker
-    gc.disable()  # nothing here makes cycles worth looking for
+    gc.disable()
 
 
 def _verify_inherited(chunk: range) -> list[ModuleResult]:
     assert _inherited is not None
-    return _inherited.verify(chunk)
+    results = _inherited.verify(chunk)
+    gc.collect()  # a run's hooks and memory refer to each other
+    return results
 
 
 @dataclass
@@ -219,7 +225,7 @@ class _Batch:
         window = worker.window
         share = window.size // len(PARTS) // PAGE * PAGE
         self._arenas = [Span(window.start + n * share, window.start + (n + 1) * share) for n in range(len(PARTS))]
-        self._ends = [arena.start for arena in self._arenas]
+        self._ends = [arena.start + PAGE for arena in self._arenas]  # behind zeros, as between modules
         self._members: list[_Member] = []
         self._count = 0
 
@@ -243,9 +249,28 @@ class _Batch:
         return True
 
     def run(self) -> dict[int, ModuleResult]:
-        """Run all sites; return the results by the numbers of the modules."""
+        """Run all sites; return the results by the numbers of the modules.
+
+        What goes wrong in a run of many modules is tried again with each alone, to know whose fault it is.
+        """
+        try:
+            return self._run(self._members)
+        except Exception as error:
+            if len(self._members) == 1:
+                member = self._members[0]
+                return {member.number: ModuleResult(path=member.image.path, trouble=_internal(error))}
+        return {number: result for member in self._members for number, result in self._alone(member).run().items()}
+
+    def _alone(self, member: _Member) -> _Batch:
+        batch = _Batch(self.worker)
+        batch._ends, batch._members = self._ends, [replace(member, first=0)]
+        return batch
+
+    def _run(self, members: Sequence[_Member]) -> dict[int, ModuleResult]:
         worker = self.worker
-        sites = _together(self._members)
+        if not members:
+            return {}
+        sites = _together(members)
         wanted = np.flatnonzero(sites.in_text).astype(np.int64)
         result = replace(
             worker.base, sites=sites, states=[], failures=[], stores=[], sequences={}, listings={}, notes=[]
@@ -253,14 +278,14 @@ class _Batch:
         if len(wanted):
             text = worker.text
             run_states(result, worker.scene, worker.code, wanted, guests=self._guests(text))
-        return {member.number: self._result(member, result) for member in self._members}
+        return {member.number: self._result(member, result) for member in members}
 
     def _guests(self, text: ModuleText) -> Guests:
         permissions = ("rwx" if text.writable else PARTS[0], *PARTS[1:])
         places = tuple(
             self._arena(number, Span(arena.start, end), permissions[number])
             for number, (arena, end) in enumerate(zip(self._arenas, self._ends, strict=True))
-            if end > arena.start
+            if end > arena.start + PAGE
         )
         regions = tuple(_region(place) for place in places)
         return Guests(places, text, self.worker.traced, AddressSpace(regions=regions))
@@ -278,9 +303,7 @@ class _Batch:
     def _result(self, member: _Member, result: Verification) -> ModuleResult:
         """Return what a run of all says of one module."""
         first, last = member.first, member.first + len(member.sites)
-        failures = [
-            part for failure in result.failures if (part := _part_of(failure, first, last)) is not None
-        ]
+        failures = [part for failure in result.failures if (part := _part_of(failure, first, last)) is not None]
         states = tuple(
             replace(
                 state,
@@ -319,7 +342,7 @@ def _together(members: Sequence[_Member]) -> Sites:
         moved = {"entry": module.moved(sites.entry), "func": module.moved(sites.func, sites.entry)}
         for name in Sites.__dataclass_fields__:
             columns.setdefault(name, []).append(moved.get(name, getattr(sites, name)))
-    return Sites(**{name: np.concatenate(parts) for name, parts in columns.items()})  # type: ignore[arg-type]
+    return Sites(**{name: np.concatenate(parts) for name, parts in columns.items()})
 
 
 def _between(numbers: I64Array, first: int, last: int) -> I64Array:
@@ -361,6 +384,8 @@ def _notes(member: _Member, result: Verification, text: ModuleText) -> Iterator[
     assert scheme is not None
     if image.table is None:
         yield "no site table"
+    elif image.table.missing:
+        yield f"{image.table.missing} entries of the site table have no relocation"
     yield from (*image.trouble, *((text.note,) if text.note else ()))
     if len(sites) and sites.usual != (scheme.before, scheme.after):
         before, after = sites.usual

@@ -55,13 +55,13 @@ class Guests:
 
     Args:
         places: bytes of modules, disjoint.
-        text: how the kernel writes to the text of modules.
+        text: how the kernel writes to the text of modules, None without modules.
         traced: addresses of the kernel's own functions that have a site.
         memory: the same bytes as an address space, None without modules.
     """
 
     places: tuple[Place, ...] = ()
-    text: ModuleText = ModuleText()
+    text: ModuleText | None = None
     traced: frozenset[int] = frozenset()
     memory: AddressSpace | None = None
 
@@ -114,7 +114,7 @@ class Patcher:
         if unique is not None:
             hooks[unique] = self._unique_ops
         page_of = image.address_of(PAGE_OF)
-        if page_of is not None and self.guests.text.pages is not None:
+        if page_of is not None and self.guests.text is not None and self.guests.text.pages is not None:
             hooks[page_of] = self._page_of
         return hooks
 
@@ -148,6 +148,7 @@ class Patcher:
     def _page_of(self, lanes: Lanes, group: I64Array) -> None:
         """Stand in for vmalloc_to_page(address)."""
         text = self.guests.text
+        assert text is not None
         assert text.pages is not None
         lanes.x[A0, group] = _U64(text.pages) + lanes.x[A0, group] // _U64(PAGE) * _U64(text.page_size)
         lanes.pc[group] = lanes.x[RA, group]

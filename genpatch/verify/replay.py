@@ -62,7 +62,9 @@ def _hart(trial: Trial, lane: int) -> Hart:
         memory.map(span.start, size=span.size, name=name)
     whose = np.array([lane], np.int64)
     func, body = int(trial.func[lane]), int(trial.body[lane])
-    for start, size in ((func - 16, body - func + 16), (patcher.record, 64), (patcher.ops, 512)):
+    text = memory.mapping_at(func)
+    low, high = (max(func - 16, text.span.start), min(body, text.span.end)) if text is not None else (func, func)
+    for start, size in ((low, high - low), (patcher.record, 64), (patcher.ops, 512)):
         memory.write(start, patcher.memory.read(whose, start, size)[0].tobytes())
     hart = Hart(memory)
     hart.x[:32] = first_values(lane + 1)[:, lane].tolist()
@@ -78,7 +80,8 @@ def _callback(trial: Trial, behaviour: Behaviour, lines: list[str]) -> Callable[
     def hook(hart: Hart) -> None:
         ip, parent, ops, frame = hart.x[A0 : A0 + 4]
         lines.append(f"-- callback(ip={ip:#x}, parent_ip={parent:#x}, op={ops:#x}, fregs={frame:#x})")
-        if regs and hart.x[A3] in scene.stack:
+        room = max(regs.values(), default=0) + 8
+        if regs and scene.stack.start <= frame <= scene.stack.end - room:
             _act(hart, behaviour, regs, trial, lines)
         for number in CALLER_SAVED:
             hart.x[number] = JUNK + number

@@ -101,11 +101,16 @@ def go_back(trial: Trial, hook: ReturnHook, fields: dict[str, int]) -> Iterator[
     engine.start(entry)
     engine.run(_BUDGET)
     lanes, pc = patcher.all, engine.pc.copy()
-    arrived = (engine.status == Status.STOPPED) & (pc == _U64(scene.parent)) & (stand_in.calls == 1)
+    arrived = (engine.status == Status.STOPPED) & (pc == _U64(scene.parent))
     target = np.full(n, scene.parent, _U64)
     if not arrived.all():
         lost = ~arrived
         yield Failure(hook.state, Promise.ARRIVES, "parent", lanes[lost], target[lost], pc[lost])
+    calls = stand_in.calls.astype(_U64)
+    counted = arrived & (calls != 1)
+    if counted.any():
+        once = np.full(n, 1, _U64)
+        yield Failure(hook.state, Promise.CALLS, "return handler", lanes[counted], once[counted], calls[counted])
     for number in _KEPT:
         wrong = arrived & (engine.x[number] != first[number])
         if wrong.any():

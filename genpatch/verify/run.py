@@ -212,8 +212,7 @@ def run_states(
         if not states or hook.state in states:
             progress(hook.state)
             run.go_back(hook)
-    if not states:
-        run.compare_live_registers()
+    run.compare_live_registers()
     result.insns = run.patcher.lanes.insns
 
 
@@ -261,6 +260,7 @@ class _Run:
         self.ops_now: U64Array | None = None
         self.targets: dict[str, int] = {}
         self.changed: set[int] = set()
+        self.unprobed: I64Array = np.zeros(0, np.int64)
         self._listed: set[tuple[str, Promise]] = set()
         self._executable = [region.span for region in image.memory.regions if region.executable]
         self._executable += [place.span for place in guests.places if "x" in place.permissions]
@@ -292,6 +292,8 @@ class _Run:
         if state.needs(self.can):
             for patch in state.patches:
                 self._call(patch)
+            if state.name == "boot":
+                self._compare_bytes(state)
 
     def go_through(self, state: State) -> None:
         """Bring all sites into a state, run them, and note what was broken."""
@@ -335,12 +337,20 @@ class _Run:
         if not self.changed:
             return
         live = live_at_entry(self.guests.memory or self.result.image.memory, self.terms.body)
-        for number in sorted(self.changed):
+        for number in sorted(self.changed.difference(self.terms.preserved)):
             lanes = np.flatnonzero(live >> number & 1)
             if len(lanes):
                 note = "the function reads it before it writes it"
                 values = np.zeros(len(lanes), _U64)
                 self._fail(Failure("enabled", Promise.LIVE, REG_NAMES[number], lanes, values, values, note))
+                self._count_as_failed("enabled", self.chosen[lanes])
+
+    def _count_as_failed(self, name: str, sites: I64Array) -> None:
+        """Add sites to those that failed in a state that was concluded before."""
+        states = self.result.states
+        for number, state in enumerate(states):
+            if state.name == name:
+                states[number] = replace(state, failed=np.union1d(state.failed, sites))
 
     def _tell(self, *lines: str) -> None:
         for line in lines if self.result.tell is not None else ():
@@ -375,6 +385,10 @@ class _Run:
             outcome = f"returns {call.value[0]}" if call.returned[0] else "does not return"
             self._tell(f"  {patch.function} {outcome}", *(f"    {step}" for step in self._steps(call, 0)))
         self._judge_call(state.name, call)
+        if patch.probed and len(self.unprobed):
+            lost, note = self.unprobed, "the breakpoint at func is overwritten"
+            func = self.terms.func[lost]
+            self._fail(Failure(state.name, Promise.PATCH_STAYS, call.name, lost, func, func, note))
         self._count_stores(state.name, call)
 
     def _call(self, patch: Patch) -> Call:
@@ -382,7 +396,7 @@ class _Run:
         covered = self._plant() if patch.probed else None
         call = self.patcher.call(patch.function, self._arguments(patch))
         if covered is not None:
-            self._uproot(covered)
+            self.unprobed = self._uproot(covered)
         return call
 
     def _address(self, role: str) -> int:
@@ -432,8 +446,12 @@ class _Run:
         self._overwrite(covered, np.broadcast_to(_EBREAK, covered.shape), _C_EBREAK)
         return covered
 
-    def _uproot(self, covered: U8Array) -> None:
+    def _uproot(self, covered: U8Array) -> I64Array:
+        """Put back what was there, and return the lanes whose breakpoint has been overwritten."""
+        now = self.patcher.memory.read(None, self.terms.func, 4)
+        gone = np.where(covered[:, 0] & 3 == 3, (now != _EBREAK).any(axis=1), (now[:, :2] != _C_EBREAK).any(axis=1))
         self._overwrite(covered, covered, covered[:, :2])
+        return np.flatnonzero(gone)
 
     def _overwrite(self, covered: U8Array, words: U8Array, parcels: U8Array) -> None:
         """Write to each func: a word where an instruction of 4 bytes was covered, else a parcel."""
