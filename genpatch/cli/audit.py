@@ -137,8 +137,13 @@ def targets_of(formats: list[str], output: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def rules_of(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
-    """Return the rules that --select and --ignore leave; UsageError if there are none."""
+def rules_of(select: list[str], ignore: list[str], *, executed: bool = False) -> tuple[Rule, ...]:
+    """Return the rules that --select and --ignore leave; UsageError if there are none.
+
+    Args:
+        select, ignore: prefixes and names, several separated by commas.
+        executed: those about executed code, or the others.
+    """
     from ..audit.registry import select as select_rules
 
     def split(values: list[str]) -> tuple[str, ...]:
@@ -147,7 +152,11 @@ def rules_of(select: list[str], ignore: list[str]) -> tuple[Rule, ...]:
     chosen = tuple(select_rules(split(select), split(ignore)).values())
     if not chosen:
         raise UsageError("no rule is left to run: --ignore names all that --select does")
-    return chosen
+    fitting = tuple(rule for rule in chosen if (rule.applies == "verify") is executed)
+    if not fitting:
+        other = "'genpatch audit' reads code" if executed else "'genpatch verify' runs code"
+        raise UsageError(f"no rule is left to run: those are rules for what is seen when {other}")
+    return fitting
 
 
 def _audit_options(*, config: Path | None, system_map: Path | None, kernel: str | None, **rest: Any) -> AuditOptions:

@@ -31,13 +31,13 @@ def samples() -> None:
 
 
 def schema(
-    verb: Annotated[str, typer.Argument(help="Whose JSON: audit.")],
+    verb: Annotated[str, typer.Argument(help="Whose JSON: audit or verify.")],
 ) -> None:
     """Print the JSON Schema of a verb's JSON document."""
     import json
 
-    from ..report.schema import AUDIT_JSON_SCHEMA
+    from ..report.schema import JSON_SCHEMAS
 
-    if verb != "audit":
-        raise UsageError(f"no schema for {verb!r}; there is one for audit")
-    write_out([json.dumps(AUDIT_JSON_SCHEMA, indent=2), "\n"])
+    if verb not in JSON_SCHEMAS:
+        raise UsageError(f"no schema for {verb!r}; there is one for {' and for '.join(JSON_SCHEMAS)}")
+    write_out([json.dumps(JSON_SCHEMAS[verb], indent=2), "\n"])

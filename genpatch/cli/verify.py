@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import GenpatchError, UsageError
 from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of
 from .exits import exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..report.verifying import RunRecord
 
 
 def verify(
@@ -66,7 +68,7 @@ def verify(
     for wanted in state or ():
         if not wanted.startswith("direct:"):
             require("--state", wanted, state_names())
-    rules = rules_of(select or ["GP3"], ignore or [])
+    rules = rules_of(select or ["GP3"], ignore or [], executed=True)
     options = ReadOptions(
         config=None if config is None else read_config(config),
         system_map=None if system_map is None else read_system_map(system_map),
@@ -79,12 +81,25 @@ def verify(
     for name, path in targets:
         render(document, name, path, render_options(path, color, max_findings, {}, quiet, strict))
     status = exit_status(document, fail_on=fail_on, style="default")
-    raise typer.Exit(status or _incomplete(document.runs[0].states))
+    why_not = _not_run(document.runs[0], bool(state))
+    if why_not and not status:
+        raise NothingRunError(f"{kernel}: nothing was run: {why_not}")
+    raise typer.Exit(status)
 
 
-def _incomplete(states: tuple[object, ...]) -> int:
-    """Return 2 if nothing at all could be run: silence is no pass."""
-    return 0 if any(getattr(state, "sites", 0) for state in states) else 2
+class NothingRunError(GenpatchError):
+    """No site went through any state: silence is no pass."""
+
+
+def _not_run(run: RunRecord, is_chosen: bool) -> str:
+    """Return why no site was patched at all, empty if one was; what was asked for by name may be anything."""
+    from ..verify.returns import RETURNS
+
+    backs = () if is_chosen else {hook.state for hook in RETURNS}
+    if any(state.sites and state.state not in backs for state in run.states):
+        return ""
+    reasons = [f"{state.state}: {state.skipped}" for state in run.states if state.skipped]
+    return "; ".join(run.notes if not run.states else reasons[:3]) or "there is no such state"
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import genpatch
 
-from .machine import print_rows
 from .measure import GENPATCH, HEAD, Command, pair
 
 
@@ -84,6 +83,8 @@ def main() -> int:
     compileall.compile_dir(Path(genpatch.__file__).parent, quiet=2)  # as an installed package is
     print(f"{os.cpu_count()} processors, {runs} runs each, medians\n\n{HEAD}")
     if what == "--machine":
+        from .machine import print_rows  # here: a child's peak is never below what its parent has in memory
+
         print_rows(runs)
     else:
         kernel_rows(Path(what), runs)

@@ -17,7 +17,7 @@ from genpatch.isa.assemble import assemble
 from tests.elfwriter import Segment, elf
 from tests.programs.build import BuildError
 
-from .measure import GENPATCH, Command, Cost, in_turn, row
+from .measure import GENPATCH, Command, Cost, duration, in_turn, row
 from .programs import BENCHMARKS, Benchmark
 
 LANES = 40_000
@@ -73,14 +73,14 @@ def _programs(folder: Path, runs: int) -> None:
 
 
 def _program(benchmark: Benchmark, ours: Command, others: dict[str, Command], how: str, runs: int) -> None:
-    for command in (ours, *others.values()):
-        _check(command, benchmark)
     counted = _check((*GENPATCH, "run", "--stats", ours[-1]), benchmark)
     insns = int(counted.partition(" ")[0].replace(",", ""))
-    mine, *theirs = in_turn([ours, *others.values()], runs)
+    for command in ([ours] if how else []) + list(others.values()):
+        _check(command, benchmark)
+    mine, *theirs = in_turn([ours, *others.values()], runs, warm=True)
 
     def shown(cost: Cost) -> str:
-        return f"{cost.processor:.2f} s, {insns / cost.processor / 1e6:.1f} M/s"
+        return f"{duration(cost.processor)}, {insns / cost.processor / 1e6:,.1f} M/s"
 
     name = f"run {benchmark.name}, {insns / 1e6:.1f} M instructions{how}"
     for peer, cost in zip(others, theirs, strict=True):
@@ -102,25 +102,31 @@ def _lanes(runs: int) -> None:
             theirs.append(float(_said((*_PEERS, "unicorn-lanes", str(LANES))).stdout))
     mine = statistics.median(ours)
     name = f"{LANES:,} lanes through a trampoline, {insns / 1e6:.1f} M instructions"
-    shown = f"{mine:.2f} s, {insns / mine / 1e6:.0f} M/s, {size:,} bytes a lane"
+    shown = f"{duration(mine)}, {insns / mine / 1e6:.0f} M/s, {size:,} bytes a lane"
     if theirs:
         other = statistics.median(theirs)
-        row(name, shown, "unicorn, one after the other", f"{other:.2f} s, {insns / other / 1e6:.1f} M/s", mine / other)
+        row(
+            name,
+            shown,
+            "unicorn, one after the other",
+            f"{duration(other)}, {insns / other / 1e6:.1f} M/s",
+            mine / other,
+        )
     else:
         row(name, shown, "none is installed", "", None)
 
 
 def _start(folder: Path, runs: int) -> None:
     """Print the rows of a program that exits at once."""
-    path = folder / "exit.elf"
-    path.write_bytes(elf(segments=[Segment(0x1_0078, assemble("li a7, 93; ecall", 0x1_0078))], entry=0x1_0078))
+    path, text = folder / "exit.elf", Segment(vaddr=0x1_0078, data=assemble("li a7, 93; ecall", 0x1_0078))
+    path.write_bytes(elf(segments=[text], entry=text.vaddr))
     others = {f"python -c '{what}'": (sys.executable, "-c", what) for what in ("import numpy", "pass")}
     ours = (*GENPATCH, "run", str(path))
     if _said(ours).returncode:
         raise BenchError(f"{' '.join(ours)}: expected status 0")
     mine, *theirs = in_turn([ours, *others.values()], 3 * runs)
     for peer, cost in zip(others, theirs, strict=True):
-        shown = [f"{each.processor:.2f} s, {each.megabytes} MB" for each in (mine, cost)]
+        shown = [duration(each.processor) for each in (mine, cost)]
         row("run, a program of 2 instructions", shown[0], peer, shown[1], mine.processor / cost.processor)
 
 

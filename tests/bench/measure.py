@@ -23,7 +23,7 @@ class Cost:
     Args:
         seconds: median.
         processor: the same, of the processor's time alone: what else the machine does counts little.
-        megabytes: peak of the largest process.
+        megabytes: peak of the largest process, at least what this one has.
     """
 
     seconds: float
@@ -40,9 +40,9 @@ def run(command: Command) -> Cost:
     return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024)
 
 
-def in_turn(commands: list[Command], runs: int) -> list[Cost]:
-    """Run commands one after the other, so often, after one run of each that is not counted."""
-    for command in commands:
+def in_turn(commands: list[Command], runs: int, *, warm: bool = False) -> list[Cost]:
+    """Run commands one after the other, so often, after one run of each that is not counted unless they are warm."""
+    for command in () if warm else commands:
         run(command)
     rounds = [[run(command) for command in commands] for _ in range(runs)]
     return [
@@ -53,6 +53,11 @@ def in_turn(commands: list[Command], runs: int) -> list[Cost]:
         )
         for column in zip(*rounds, strict=True)
     ]
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as the table has them: two digits behind the point, three below a tenth."""
+    return f"{seconds:.{2 if seconds >= 0.1 else 3}f} s"
 
 
 def row(name: str, ours: str, peer: str, theirs: str, ratio: float | None) -> None:

@@ -231,7 +231,7 @@ def test_an_image_that_could_not_be_judged(run: Run, style: str, status: int) ->
         (("--fail-on", "fatal"), "--fail-on 'fatal': expected one of error, warning, note, never"),
         (("--exit-style", "odd"), "--exit-style 'odd': expected one of default, nipa, kselftest, bisect"),
         (("--color", "maybe"), "--color 'maybe': expected one of auto, always, never"),
-        (("--select", "GP3"), "no rule matches 'GP3'; 'genpatch rules' lists them"),
+        (("--select", "GP3"), "no rule matches 'GP6'; 'genpatch rules' lists them"),
         (("--ignore", "nothing"), "no rule matches 'nothing'; 'genpatch rules' lists them"),
         (("--config", "none"), "none: No such file or directory"),
         (("--config", "text"), "text: expected lines such as CONFIG_RISCV=y, got none"),
@@ -365,7 +365,7 @@ def test_settings_for_the_other_options(run: Run) -> None:
         ("fail-on = 'fatal'", "--fail-on 'fatal': expected one of"),
         ("exit-style = 'odd'", "--exit-style 'odd': expected one of"),
         ("color = 'odd'", "--color 'odd': expected one of"),
-        ("select = ['GP3']", "no rule matches 'GP3'"),
+        ("select = ['GP6']", "no rule matches 'GP6'"),
         ("\xff", ".genpatch.toml: "),
     ],
 )

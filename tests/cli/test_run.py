@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,13 +45,22 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """``genpatch run`` in this process; what is written to the file descriptors is seen too."""
+    """``genpatch run`` in this process, which must end in time; what goes to the file descriptors is seen too."""
+
+    def too_long(*_: object) -> None:
+        pytest.fail(f"it has not ended after {SECONDS} s")
 
     def run(*args: str | Path) -> Ran:
         monkeypatch.setattr(sys, "argv", ["genpatch", "run", *map(str, args)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
+        before = signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(SECONDS)
+        try:
+            with pytest.raises(SystemExit) as caught:
+                main()
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
         sys.stdout.flush()
         sys.stderr.flush()
         captured = capfd.readouterr()
@@ -133,10 +143,10 @@ def test_a_reader_that_leaves_is_no_trouble(programs: Programs) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_thousand_lanes(name: str, programs: Programs) -> None:
+def test_a_thousand_lanes(name: str, programs: Programs, run_here: Run) -> None:
     """They agree, and the output is there once."""
     right = expected(name)
-    ran = run_alone("--lanes", "1000", "--max-insns", PLENTY, programs(name, LANES_VARIANT))
+    ran = run_here("--lanes", "1000", "--max-insns", PLENTY, programs(name, LANES_VARIANT))
     assert ran.out == right.out
     assert (ran.status, ran.err) == (right.status, right.err)
 
@@ -199,18 +209,14 @@ def is_refused(ran: Ran, name: str, path: Path) -> None:
         assert f"{case.address:x}" in said
 
 
-QUICK = [name for name in BAD if name.split("-")[0] in ("reserved", "floating", "csr")]
-"""Those that end at their third instruction, whatever happens: they run in this process, the others alone."""
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_bad_instruction(name: str, put: Put, run_here: Run) -> None:
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_input(name: str, put: Put, run_here: Run) -> None:
     path = put(name, BAD[name].data)
     is_refused(run_here("--max-insns", str(BAD[name].budget), path), name, path)
 
 
-@pytest.mark.parametrize("name", [name for name in BAD if name not in QUICK])
-def test_a_bad_input(name: str, put: Put) -> None:
+@pytest.mark.parametrize("name", ["riscv32", "recursion", "ebreak", "changes-itself-for-ever"])
+def test_a_bad_input_in_a_process_of_its_own(name: str, put: Put) -> None:
     path = put(name, BAD[name].data)
     is_refused(run_alone("--max-insns", str(BAD[name].budget), path), name, path)
 
@@ -220,9 +226,9 @@ IN_LANES = ("riscv32", "interpreter", "reserved-zero", "misaligned-jalr", "jump-
 
 
 @pytest.mark.parametrize("name", IN_LANES)
-def test_a_bad_input_in_lanes(name: str, put: Put) -> None:
+def test_a_bad_input_in_lanes(name: str, put: Put, run_here: Run) -> None:
     path = put(name, BAD[name].data)
-    is_refused(run_alone("--lanes", "3", "--max-insns", "20000", path), name, path)
+    is_refused(run_here("--lanes", "3", "--max-insns", "20000", path), name, path)
 
 
 @pytest.mark.parametrize("what", ["nowhere", "."])
