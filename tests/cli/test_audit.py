@@ -231,7 +231,11 @@ def test_an_image_that_could_not_be_judged(run: Run, style: str, status: int) ->
         (("--fail-on", "fatal"), "--fail-on 'fatal': expected one of error, warning, note, never"),
         (("--exit-style", "odd"), "--exit-style 'odd': expected one of default, nipa, kselftest, bisect"),
         (("--color", "maybe"), "--color 'maybe': expected one of auto, always, never"),
-        (("--select", "GP3"), "no rule matches 'GP6'; 'genpatch rules' lists them"),
+        (("--select", "GP6"), "no rule matches 'GP6'; 'genpatch rules' lists them"),
+        (
+            ("--select", "GP3"),
+            "no rule is left to run: those are rules for what is seen when 'genpatch verify' runs code",
+        ),
         (("--ignore", "nothing"), "no rule matches 'nothing'; 'genpatch rules' lists them"),
         (("--config", "none"), "none: No such file or directory"),
         (("--config", "text"), "text: expected lines such as CONFIG_RISCV=y, got none"),
