@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace as with_
 
-from .cases import CALL_OPS_CALLER, DATA, FREGS, OPS, SITES_AT, TEXT, Code, Fn, kernel, layout_of
+from .cases import CALL_OPS_CALLER, DATA, FREGS, OPS, RET, SITES_AT, TEXT, Code, Fn, kernel, layout_of
 from .facts import Facts
 
 __all__ = ["LIVE", "live", "verified"]
@@ -222,7 +222,11 @@ def live(
             "ftrace_nop_ops": NOP_OPS, "ftrace_list_ops": LIST_OPS, "ftrace_ops_list_func": LIST_FUNC,
             "register_ftrace_direct": SITES_AT + 0x8000, "start_kernel": SITES_AT + 0x9000,
         },
-        data={LIST_OPS: LIST_FUNC.to_bytes(8, "little"), LIST_FUNC: bytes.fromhex("82808280")},
+        data={
+            LIST_OPS: LIST_FUNC.to_bytes(8, "little"),
+            NOP_OPS: (LIST_FUNC + 2).to_bytes(8, "little"),
+            LIST_FUNC: RET + RET,
+        },
         compiler=compiler,
         **more,  # type: ignore[arg-type]
     )  # fmt: skip

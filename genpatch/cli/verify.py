@@ -19,6 +19,7 @@ from .exits import exit_status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..image.containers import InputRef
     from ..report.verifying import RunRecord
 
 
@@ -29,6 +30,10 @@ def verify(
     ] = None,
     state: Annotated[
         list[str] | None, typer.Option("--state", metavar="STATE", help="Judge only this state; may be repeated.")
+    ] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option("--modules", metavar="DIR", help="Also load and run these modules; may be repeated."),
     ] = None,
     formats: Annotated[
         list[str] | None,
@@ -76,8 +81,18 @@ def verify(
     image = read_image(open_content(resolve(kernel)), options)
     if not image.kind.is_kernel:
         raise UsageError(f"{kernel}: {image.kind}, expected a linked kernel; modules are given with their kernel")
+    found = _modules_in(modules or [])
     with _progress(quiet) as progress:
-        document = verify_document(image, rules, pattern=function, states=tuple(state or ()), progress=progress)
+        document = verify_document(
+            image,
+            rules,
+            pattern=function,
+            states=tuple(state or ()),
+            keep_sites=any(name == "jsonl" for name, _ in targets),
+            modules=found,
+            progress=progress,
+            told=lambda done, total, path: progress(f"module {done} of {total}"),
+        )
     for name, path in targets:
         render(document, name, path, render_options(path, color, max_findings, {}, quiet, strict))
     status = exit_status(document, fail_on=fail_on, style="default")
@@ -91,6 +106,27 @@ class NothingRunError(GenpatchError):
     """No site went through any state: silence is no pass."""
 
 
+def _modules_in(paths: list[str]) -> list[InputRef]:
+    """Return the modules that paths name or hold.
+
+    Raises:
+        UsageError: one of them holds none.
+    """
+    from ..image.containers import Role, iter_members, list_inputs
+    from ..samples import resolve
+
+    found: list[InputRef] = []
+    for path in paths:
+        refs = list_inputs(resolve(path))
+        for archive in [ref for ref in refs if ref.role is Role.TAR]:
+            refs += iter_members(archive)
+        modules = [ref for ref in refs if ref.role is Role.MODULE]
+        if not modules:
+            raise UsageError(f"--modules {path!r}: no module there")
+        found += modules
+    return found
+
+
 def _not_run(run: RunRecord, is_chosen: bool) -> str:
     """Return why no site was patched at all, empty if one was; what was asked for by name may be anything."""
     from ..verify.returns import RETURNS
@@ -99,7 +135,7 @@ def _not_run(run: RunRecord, is_chosen: bool) -> str:
     if any(state.sites and state.state not in backs for state in run.states):
         return ""
     reasons = [f"{state.state}: {state.skipped}" for state in run.states if state.skipped]
-    return "; ".join(run.notes if not run.states else reasons[:3]) or "there is no such state"
+    return "; ".join(reasons[:3] or run.notes[-1:]) or "no reason is known"
 
 
 @contextmanager

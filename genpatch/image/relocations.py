@@ -164,6 +164,10 @@ _UPPER_KINDS = tuple(
 )
 
 
+# int64[k], bytes by type, -1 for those without a recipe, of which the last stands for all behind it
+_SIZES = np.array([RECIPES[number].size if number in RECIPES else -1 for number in range(max(RECIPES) + 2)], np.int64)
+
+
 @dataclass(frozen=True)
 class Records:
     """The relocations of an object's allocated sections, n of them.
@@ -214,18 +218,12 @@ class Records:
         return len(self.kind)
 
     def _check(self, elf: ElfFile) -> None:
-        if not len(self):
-            return
-        sizes = np.zeros(int(self.kind.max()) + 1, np.int64)
-        known = np.zeros(len(sizes), np.bool_)
-        for number in np.unique(self.kind).tolist():
-            if number in RECIPES:
-                known[number], sizes[number] = True, RECIPES[number].size
-        unknown = ~known[self.kind]
+        sizes = _SIZES[np.minimum(self.kind, len(_SIZES) - 1)]
+        unknown = sizes < 0
         if unknown.any():
             raise self.error(int(np.argmax(unknown)), "a type that a module may have", self.name(unknown))
         room = elf.sections["size"].astype(_U64)[self.section]
-        end = self.offset + sizes[self.kind].astype(_U64)
+        end = self.offset + sizes.astype(_U64)
         outside = (end > room) | (end < self.offset)
         if outside.any():
             first = int(np.argmax(outside))

@@ -12,7 +12,7 @@ from typing import Any
 from .. import __version__
 from ..units import I64Array, U8Array, U64Array
 
-AUDIT_SCHEMA = "genpatch/audit/1"
+AUDIT_SCHEMA, VERIFY_SCHEMA = "genpatch/audit/1", "genpatch/verify/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

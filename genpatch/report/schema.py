@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON Schema of the audit document; keys are only ever added, so readers allow for more."""
+"""The JSON Schemas of the documents; keys are only ever added, so readers allow for more."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .document import AUDIT_SCHEMA
+from .document import AUDIT_SCHEMA, VERIFY_SCHEMA
 
 Schema = dict[str, Any]
 
@@ -105,19 +105,63 @@ def _image(findings: Schema) -> dict[str, Schema]:
     }
 
 
-AUDIT_JSON_SCHEMA: Schema = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "$id": f"urn:genpatch:schema:{AUDIT_SCHEMA.replace('/', ':')}",
-    "title": "genpatch audit",
-    "description": "What genpatch audit found in one kernel image or several. Addresses are hex strings.",
-    **_record(
-        schema={"const": AUDIT_SCHEMA},
-        tool=_record(name=TEXT, version=TEXT),
-        summary=_ref("summary"),
-        images=_list(_ref("image")),
-        trouble=_list(TEXT),
-        seconds={"type": "number", "minimum": 0},
-        **_image(_list(_ref("finding"))),
-    ),
-    "$defs": {**DEFINITIONS, "image": _record(**_image(COUNT))},
+def _document(verb: str, schema: str, description: str, more: Schema, definitions: Schema) -> Schema:
+    """Return the schema of a verb's document: what all have, and what only this one has."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:genpatch:schema:{schema.replace('/', ':')}",
+        "title": f"genpatch {verb}",
+        "description": f"{description} Addresses are hex strings.",
+        **_record(
+            schema={"const": schema},
+            tool=_record(name=TEXT, version=TEXT),
+            summary=_ref("summary"),
+            images=_list(_ref("image")),
+            trouble=_list(TEXT),
+            seconds={"type": "number", "minimum": 0},
+            **_image(_list(_ref("finding"))),
+            **more,
+        ),
+        "$defs": {**DEFINITIONS, "image": _record(**_image(COUNT)), **definitions},
+    }
+
+
+AUDIT_JSON_SCHEMA = _document(
+    "audit", AUDIT_SCHEMA, "What genpatch audit found in one kernel image or several.", {}, {}
+)
+
+_SEQUENCES: Schema = {
+    "type": "object",
+    "description": "what each patching function did in order, by function and alignment of func",
+    "additionalProperties": _list(TEXT),
 }
+_RUN = {
+    "sites": COUNT,
+    "states": _list(_ref("state")),
+    "stores": _list(_ref("store")),
+    "sequences": _SEQUENCES,
+    "failures": _list(_ref("failure")),
+    "listings": _list(_ref("listing")),
+    "missing": _list(TEXT),
+    "insns": COUNT,
+}
+"""What running one image came to; beside it `notes` and `seconds`, which a document has anyway."""
+
+VERIFY_JSON_SCHEMA = _document(
+    "verify",
+    VERIFY_SCHEMA,
+    "What came of running a kernel's patching code; of several images the keys of a run are in `runs`.",
+    {"runs": _list(_ref("run")), "insns": COUNT},
+    {
+        "state": _record(state=TEXT, what=TEXT, sites=COUNT, passed=COUNT, failed=COUNT, skipped=TEXT),
+        "store": _record(what=TEXT, width=COUNT, aligned={"type": "boolean"}, count=COUNT),
+        "failure": _record(
+            symbol=TEXT, address=ADDRESS, state=TEXT, promise=TEXT, what=TEXT, expected=ADDRESS, got=ADDRESS
+        ),
+        "listing": _record(state=TEXT, promise=TEXT, what=TEXT, symbol=TEXT, lines=_list(TEXT)),
+        "run": _record(path=TEXT, notes=_list(TEXT), seconds={"type": "number", "minimum": 0}, **_RUN),
+    },
+)
+
+VERIFY_JSON_SCHEMA["properties"] |= _RUN  # of a document with several runs these are in each of them
+JSON_SCHEMAS = {"audit": AUDIT_JSON_SCHEMA, "verify": VERIFY_JSON_SCHEMA}

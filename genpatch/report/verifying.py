@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,19 @@ import numpy as np
 from ..audit.facts import Facts
 from ..audit.model import Rule
 from ..audit.runner import run_rules
+from ..image.containers import InputRef
 from ..image.model import KernelImage
 from ..units import as_hex
 from ..verify.contract import Failure
+from ..verify.modules import ModuleResult, verify_modules
+from ..verify.modules import Progress as ModuleProgress
 from ..verify.run import Progress, Verification, verify
+from ..verify.scene import prepare_scene
 from .build import build_document, image_record
-from .document import AuditDocument, plain
+from .document import VERIFY_SCHEMA, AuditDocument, ImageRecord, plain
 
 __all__ = ["VERIFY_SCHEMA", "FailureRecord", "RunRecord", "VerifyDocument", "verify_document"]
 
-VERIFY_SCHEMA = "genpatch/verify/1"
 _MOST_FAILURES = 100_000
 
 
@@ -115,7 +120,10 @@ def verify_document(
     *,
     pattern: str | None = None,
     states: tuple[str, ...] = (),
+    keep_sites: bool = False,
+    modules: Sequence[InputRef] = (),
     progress: Progress | None = None,
+    told: ModuleProgress | None = None,
 ) -> VerifyDocument:
     """Run an image and return what came of it.
 
@@ -124,22 +132,55 @@ def verify_document(
         rules: to judge it by; only those about executed code are asked.
         pattern: a glob for the functions to run, all by default.
         states: names of the states to report on and to fail for, all by default.
+        keep_sites: keep the sites for renderers that list them.
+        modules: of the kernel, to be loaded and run after it.
         progress: called with the name of each state before it is tried.
+        told: called with (modules done, modules in all, path).
     """
+    started = perf_counter()
     facts = Facts(image=image)
     chosen = _matching(facts, pattern) if pattern is not None else None
     verification = verify(image, chosen=chosen, states=states, progress=progress)
     facts = Facts(image=image, verification=verification)
-    record = image_record(facts, run_rules(rules, facts))
-    document = build_document([record], title=image.path, seconds=verification.seconds)
+    record = image_record(facts, run_rules(rules, facts), keep_sites=keep_sites)
+    records, runs, trouble = [record], [run_record(verification)], []
+    for result in _modules(facts, modules, rules, told or _silent):
+        if result.trouble:
+            trouble.append(f"{result.path}: {result.trouble}")
+        elif result.conclusion is not None:
+            records.append(result.conclusion[0])
+            runs.append(result.conclusion[1])
+    document = build_document(
+        records, title=image.path, seconds=perf_counter() - started, trouble=trouble, notes=record.notes
+    )
     return VerifyDocument(
         title=document.title,
         images=document.images,
         total=document.total,
         summary=document.summary,
         seconds=document.seconds,
-        runs=(run_record(verification),),
+        trouble=document.trouble,
+        runs=tuple(runs),
     )
+
+
+def _modules(
+    kernel: Facts, modules: Sequence[InputRef], rules: tuple[Rule, ...], told: ModuleProgress
+) -> Iterator[ModuleResult]:
+    """Yield what came of each module; its conclusion is (ImageRecord, RunRecord)."""
+    if not modules:
+        return
+
+    def conclude(verification: Verification) -> tuple[ImageRecord, RunRecord]:
+        facts = Facts(image=verification.image, kernel=kernel, verification=verification)
+        return image_record(facts, run_rules(rules, facts)), run_record(verification)
+
+    scene = prepare_scene(kernel.image)
+    yield from verify_modules(kernel.image, scene, modules, told, conclude=conclude)
+
+
+def _silent(done: int, total: int, path: str) -> None:
+    """Tell nobody."""
 
 
 def _matching(facts: Facts, pattern: str) -> Any:

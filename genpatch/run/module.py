@@ -129,7 +129,7 @@ def lay_out(image: KernelImage) -> ModuleLayout:
         raise ImageError(image.path, expected="a relocatable object", got=str(image.kind))
     records = Records.of(elf)
     tables = _tables(elf, records)
-    sizes = elf.sections["size"].astype(np.int64)
+    sizes = np.minimum(elf.sections["size"], _U64(_REACH)).astype(np.int64)  # more is too much in any case
     aligns = np.maximum(elf.sections["align"].astype(np.int64), 1)
     part = _parts(elf)
     for name, (index, size) in tables.items():
@@ -206,6 +206,17 @@ class LoadedModule:
         section = indices[memory.region_numbers(addresses if like is None else like)]
         moved: U64Array = addresses - self.layout.elf.placement[section] + self.base[section]
         return moved
+
+    def unmoved(self, values: U64Array) -> U64Array:
+        """Return the addresses of the image for those that are in the module; other values stay: uint64[n]."""
+        kept = np.flatnonzero(self.layout.part >= 0)
+        kept = kept[np.argsort(self.base[kept], kind="stable")]
+        if not len(kept):
+            return values
+        base, size = self.base[kept], self.layout.elf.sections["size"].astype(_U64)[kept]
+        found = np.maximum(np.searchsorted(base, values, "right") - 1, 0)
+        inside = (values >= base[found]) & (values - base[found] < size[found])
+        return np.where(inside, values - base[found] + self.layout.elf.placement[kept][found], values)
 
 
 def load(layout: ModuleLayout, starts: tuple[int, int, int], kernel: KernelSymbols) -> LoadedModule:

@@ -275,4 +275,8 @@ def ended(status: int) -> str:
     return _ENDS.get(Status(status), Status(status).name.lower())
 
 
-_ENDS = {Status.BUDGET: "out of instructions", Status.STUCK: "it only repeats itself", Status.UNSUPPORTED: "unknown"}
+_ENDS = {
+    Status.BUDGET: "too many instructions",
+    Status.STUCK: "it only repeats itself",
+    Status.UNSUPPORTED: "an instruction that is not known here",
+}

@@ -141,7 +141,7 @@ STATES: tuple[State, ...] = (
     State(
         "changed-direct", "from a tracer to a direct call",
         (Patch("ftrace_modify_call", "direct", "caller", "direct"),), (DIRECT,),
-        lambda can: can.direct and "ftrace_modify_call" in can.functions, "no direct calls",
+        lambda can: can.direct and "ftrace_modify_call" in can.functions, "no direct calls, or no ops of a site's own",
     ),
     State("disabled", "no longer traced", (DISABLE,), (QUIET,), _has("ftrace_make_nop"), "no ftrace_make_nop", True),
     State(
@@ -165,7 +165,7 @@ STATES: tuple[State, ...] = (
     State(
         "direct", "calls a trampoline directly",
         (DISABLE, Patch("ftrace_make_call", "direct", ops="direct")), (DIRECT,),
-        lambda can: can.direct and {"ftrace_make_call", "ftrace_make_nop"} <= can.functions, "no direct calls",
+        lambda can: can.direct and {"ftrace_make_call", "ftrace_make_nop"} <= can.functions, "no direct calls, or no ops of a site's own",
     ),
     State(
         "kprobed", "a breakpoint stands at func while it is enabled",

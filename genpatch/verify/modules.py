@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,7 @@ class ModuleResult:
         where: number of each site that a failure is about to where it is.
         notes: what else there is to say.
         trouble: why the module was not run, empty if it was.
+        conclusion: what the caller's function made of the module's verification.
     """
 
     path: str
@@ -84,6 +86,11 @@ class ModuleResult:
     where: dict[int, FailedSite] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     trouble: str = ""
+    conclusion: Any = None
+
+
+Conclude = Callable[[Verification], Any]
+"""Makes something that can be pickled of a module's verification, in the process that ran it."""
 
 
 def verify_modules(
@@ -94,6 +101,8 @@ def verify_modules(
     *,
     jobs: int = 0,
     limit: int = DEFAULT_LIMIT,
+    states: tuple[str, ...] = (),
+    conclude: Conclude | None = None,
 ) -> Iterator[ModuleResult]:
     """Run the kernel's patching code on the sites of modules, and those sites in every state.
 
@@ -104,13 +113,16 @@ def verify_modules(
         progress: told of each module that is done.
         jobs: processes; 0 for one a processor.
         limit: how much may come out of one file's compression [bytes].
+        states: names of those to judge; all by default.
+        conclude: called with the verification of each module that was run, whose image and sites are as they
+            are in the file; so are addresses in its failures, if they are in the module.
     Returns:
         A result a module, in order; one that cannot be read or run has its trouble in it.
     Raises:
         UsageError: the kernel's scheme is not known, so that there is nothing to run.
     """
     wanted = list(modules)
-    worker = _Worker(kernel, scene, wanted, limit)
+    worker = _Worker(kernel, scene, wanted, limit, states, conclude)
     for done, result in enumerate(worker.results(jobs), 1):
         progress(done, len(wanted), result.path)
         yield result
@@ -119,8 +131,17 @@ def verify_modules(
 class _Worker:
     """Verifies batches; a forked process inherits it with the kernel."""
 
-    def __init__(self, kernel: KernelImage, scene: Scene, modules: Sequence[InputRef | KernelImage], limit: int):
+    def __init__(
+        self,
+        kernel: KernelImage,
+        scene: Scene,
+        modules: Sequence[InputRef | KernelImage],
+        limit: int,
+        states: tuple[str, ...],
+        conclude: Conclude | None,
+    ):
         self.kernel, self.scene, self.modules, self.limit = kernel, scene, modules, limit
+        self.states, self.conclude = states, conclude
         self.base, self.code = prepare_verification(kernel)
         if self.base.verdict.scheme is None:
             raise UsageError(f"{kernel.path}: the scheme is not known: modules cannot be run")
@@ -277,7 +298,7 @@ class _Batch:
         )
         if len(wanted):
             text = worker.text
-            run_states(result, worker.scene, worker.code, wanted, guests=self._guests(text))
+            run_states(result, worker.scene, worker.code, wanted, guests=self._guests(text), states=worker.states)
         return {member.number: self._result(member, result) for member in members}
 
     def _guests(self, text: ModuleText) -> Guests:
@@ -313,14 +334,49 @@ class _Batch:
             )
             for state in result.states
         )
+        notes = tuple(_notes(member, result, self.worker.text))
+        states = states if len(member.sites) else ()
+        conclusion = None
+        if self.worker.conclude is not None:
+            conclusion = self.worker.conclude(_as_in_file(member, result, states, failures, notes))
         return ModuleResult(
             path=member.image.path,
             sites=len(member.sites),
-            states=states if len(member.sites) else (),
+            states=states,
             failures=tuple(failures),
             where=_where(member, failures),
-            notes=tuple(_notes(member, result, self.worker.text)),
+            notes=notes,
+            conclusion=conclusion,
         )
+
+
+def _as_in_file(
+    member: _Member,
+    result: Verification,
+    states: Sequence[StateResult],
+    failures: Sequence[Failure],
+    notes: Sequence[str],
+) -> Verification:
+    """Return the verification of one module, in terms of its file."""
+    terms, unmoved = result.terms, member.module.unmoved
+    if terms is not None:
+        mine = slice(member.first, member.first + len(member.sites))
+        terms = replace(
+            terms, func=unmoved(terms.func[mine]), ip=unmoved(terms.ip[mine]), body=unmoved(terms.body[mine])
+        )
+    return replace(
+        result,
+        image=member.image,
+        sites=member.sites,
+        terms=terms,
+        states=list(states),
+        failures=[replace(each, expected=unmoved(each.expected), got=unmoved(each.got)) for each in failures],
+        stores=[],
+        sequences={},
+        listings={},
+        notes=list(notes),
+        insns=0,
+    )
 
 
 def _region(place: Place) -> Region:
@@ -386,7 +442,10 @@ def _notes(member: _Member, result: Verification, text: ModuleText) -> Iterator[
         yield "no site table"
     elif image.table.missing:
         yield f"{image.table.missing} entries of the site table have no relocation"
-    yield from (*image.trouble, *((text.note,) if text.note else ()))
+    kernel = result.image.release
+    if image.release is not None and kernel is not None and image.release != kernel:
+        yield f"built for {image.release}, the kernel is {kernel}"
+    yield from (*result.notes, *image.trouble, *((text.note,) if text.note else ()))
     if len(sites) and sites.usual != (scheme.before, scheme.after):
         before, after = sites.usual
         yield (

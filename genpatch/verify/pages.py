@@ -66,6 +66,8 @@ def find_module_text(scene: Scene, address: int) -> ModuleText:
     if trial.asked == 0 and first is not None and first.cause == Cause.STORE_FAULT and first.tval == address:
         return ModuleText(writable=True)
     physical = trial.physical
+    if trial.asked == 0 and physical == address:
+        return ModuleText()
     trial.write(_FIRST + _STEP)
     if physical is None or trial.physical is None:
         return ModuleText(note=f"how module text is written is not known: a trial ended with {_reason(first)}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = ["NO_GUESTS", "Call", "Guests", "Patcher"]
 BUDGET = 5_000
 _U64 = np.uint64
 _FRAME = 512
+_MOST_SLOTS = 64  # different fixmap slots in one call of all lanes; any kernel takes two
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +158,16 @@ class Patcher:
     def _map_text(self, lanes: Lanes, group: I64Array) -> None:
         """Honour __set_fixmap(index, physical, protection): a second name for a page of text."""
         top = self.scene.fixmap_top or 0
-        for index in np.unique(lanes.x[A0, group]).tolist():
+        for index in np.unique(lanes.x[A0, group]).tolist()[:_MOST_SLOTS]:
             some = group[lanes.x[A0, group] == _U64(index)]
             start = top - index * PAGE
             mapped = lanes.x[A0 + 2, some] != 0
-            if mapped.any():
-                targets = lanes.x[A0 + 1, some[mapped]] & _U64(-PAGE & 0xFFFF_FFFF_FFFF_FFFF)
-                self.memory.alias(start, PAGE, targets, lanes=some[mapped], name="fixmap")
-            if not mapped.all():
-                self.memory.unalias(start, PAGE, lanes=some[~mapped])
+            targets = lanes.x[A0 + 1, some[mapped]] & _U64(-PAGE & 0xFFFF_FFFF_FFFF_FFFF)
+            with suppress(ValueError):  # no such slot, or nothing there: a write that follows is a fault
+                if mapped.any():
+                    self.memory.alias(start, PAGE, targets, lanes=some[mapped], name="fixmap")
+                if not mapped.all():
+                    self.memory.unalias(start, PAGE, lanes=some[~mapped])
         lanes.pc[group] = lanes.x[RA, group]
 
     def call(self, name: str, arguments: Mapping[int, U64Array | int], lanes: I64Array | None = None) -> Call:

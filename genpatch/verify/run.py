@@ -202,6 +202,8 @@ def run_states(
     if scene.framing:
         result.sequences[UPDATE] = scene.framing
     run = _Run(result, scene, code, chosen, guests)
+    if run.scheme.frozen_auipc and "ftrace_init_nop" not in run.can.functions:
+        result.notes.append("no ftrace_init_nop: the first word of each call is what the compiler left")
     for state in (*STATES, *run.target_states()):
         if states and state.name not in states:
             run.pass_through(state)
@@ -212,6 +214,8 @@ def run_states(
         if not states or hook.state in states:
             progress(hook.state)
             run.go_back(hook)
+    tried = {state.name for state in result.states}
+    result.notes += [f"there is no state {name} here" for name in states if name not in tried]
     run.compare_live_registers()
     result.insns = run.patcher.lanes.insns
 
@@ -272,11 +276,12 @@ class _Run:
         flag = image.types.enumerator(_CALL_OPS_FLAG) if image.types is not None else None
         self.call_ops_flag = flag or 0
         direct = image.address_of("register_ftrace_direct") is not None
+        unique_ops = literal and bool(flag) and image.address_of("ftrace_find_unique_ops") is not None
         return Abilities(
             functions=functions,
             literal=literal,
-            unique_ops=literal and bool(flag) and image.address_of("ftrace_find_unique_ops") is not None,
-            direct=direct,
+            unique_ops=unique_ops,
+            direct=direct and (unique_ops or not literal),
             direct_field=ops.direct_call is not None,
             direct_slot=direct and "t1" in regs,
             regs_caller=image.address_of("ftrace_regs_caller") is not None,

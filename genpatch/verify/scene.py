@@ -197,7 +197,9 @@ def _update_callback(bench: KernelBench, scene: Scene) -> None:
 def _places(bench: KernelBench) -> list[Place]:
     """Return the image's bytes as they are now in the bench's memory."""
     places = []
+    in_place = bench.image.address_of(FIXMAP) is None  # such a kernel writes to its text where it is
     for place in kernel_places(bench.image):
+        permissions = "rwx" if in_place and "x" in place.permissions else place.permissions
         changed = bench.memory.written_pages(place.span)
         content = place.content
         if changed:
@@ -207,5 +209,5 @@ def _places(bench: KernelBench) -> list[Place]:
                 low, high = max(start, place.span.start), min(start + PAGE, place.span.end)
                 part = np.frombuffer(data, np.uint8)[low - start : high - start]
                 content[low - place.span.start : high - place.span.start] = part
-        places.append(Place(place.span, content, place.permissions, place.name))
+        places.append(Place(place.span, content, permissions, place.name))
     return places

@@ -36,7 +36,7 @@ MAX_WIDTH = 100
 MIN_WIDTH = 60
 MAX_SYMBOL = 120
 MAX_IMAGES = 12
-MAX_LISTINGS, MAX_LINES, LAST_LINES = 6, 24, 6
+MAX_LISTINGS, MAX_LINES, LAST_LINES, MAX_NOTES = 6, 24, 6, 6
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "none": "bold green"}
 
 Part = tuple[str, str]
@@ -115,8 +115,11 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     if options.summary:
         _summary(page, document)
         _images(page, document, names)
-        for run in getattr(document, "runs", ())[:1]:
+        runs = getattr(document, "runs", ())
+        for run in runs[:1]:
             _run(page, run)
+        if len(runs) > 1:
+            _module_runs(page, runs[1:])
         yield page.take()
     ranked = groups(open_findings(document.total.findings))
     budgets = shares([len(group.findings) for group in ranked], options.max_findings)
@@ -169,6 +172,31 @@ def _run(page: _Page, run: RunRecord) -> None:
         page.labelled(("  note      ", "dim"), (note, ""))
     rate = f"{run.insns:,} instructions in {run.seconds:.1f} s"
     page.labelled(("  executed  ", "dim"), (rate, ""))
+
+
+def _module_runs(page: _Page, runs: tuple[RunRecord, ...]) -> None:
+    """What came of running modules, all together."""
+    passed: dict[str, list[int]] = {}
+    for run in runs:
+        for state in run.states:
+            counts = passed.setdefault(state.state, [0, 0])
+            counts[0] += state.sites
+            counts[1] += state.failed
+    page.line()
+    with_sites = sum(1 for run in runs if run.sites)
+    page.line((f"{plural(len(runs), 'module')}, {with_sites:,} with sites that were run", "bold"))
+    page.line((f"{'state':34}{'sites':>8}{'passed':>10}{'failed':>10}", "dim"), indent=2)
+    for name, (sites, failed) in passed.items():
+        if sites:
+            cells = f"{sites:>8,}{sites - failed:>10,}"
+            page.labelled((f"  {name:34}", ""), (cells, ""), (f"{failed:>10,}", _STYLES["error"] if failed else "dim"))
+    notes: dict[str, int] = {}
+    for run in runs:
+        for note in run.notes:
+            kind = note.partition(": ")[0]
+            notes[kind] = notes.get(kind, 0) + 1
+    for note, count in sorted(notes.items(), key=lambda item: -item[1])[:MAX_NOTES]:
+        page.labelled(("  note      ", "dim"), (f"{plural(count, 'module')}: {note}", ""))
 
 
 def _listings(page: _Page, run: RunRecord) -> None:
