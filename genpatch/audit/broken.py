@@ -80,19 +80,25 @@ _SUBJECTS = {
 
 def _example(facts: Facts, failure: Failure) -> str:
     """Return one site's numbers in words."""
-    name, symbols = facts.site_name(int(failure.lanes[0])), facts.image.symbols
+    name = facts.site_name(int(failure.lanes[0]))
     expected, got = int(failure.expected[0]), int(failure.got[0])
     if failure.promise is Promise.ARRIVES:
-        there, wanted = (_place(address, symbols.nearest(address)) for address in (got, expected))
+        there, wanted = (_place(address, _symbol(facts, address)) for address in (got, expected))
         text = f"{name} goes to {there} instead of {wanted}"
         return f"{text}, {failure.note}" if failure.note else text
     if failure.promise is Promise.LIVE:
         return f"{name}, {failure.note}"
     if failure.promise in (Promise.PATCH_RETURNS, Promise.INITIALISED):
-        where = f" at {symbols.nearest(got)}" if got == expected and got > 0xFFFF else ""
+        where = f" at {_symbol(facts, got)}" if got == expected and got > 0xFFFF else ""
         return f"{name}, {failure.note}{where}"
     text = f"{name}, {as_hex(got)} instead of {as_hex(expected)}"
     return f"{text}, {failure.note}" if failure.note else text
+
+
+def _symbol(facts: Facts, address: int) -> str:
+    """Return the name of an address: of the image's own, or for a module else of its kernel's."""
+    is_own = facts.kernel is None or facts.image.memory.region_at(address) is not None
+    return (facts if is_own or facts.kernel is None else facts.kernel).symbol_at(address)
 
 
 def _place(address: int, name: str) -> str:
