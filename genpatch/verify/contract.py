@@ -152,7 +152,7 @@ def judge(state: str, seen: Observation, expected: Expectation, terms: Terms) ->
     if expected.direct:
         yield from _at_direct(state, seen, terms, seen.direct > 0)
     yield from _failure(
-        state, Promise.INITIALISED, "stack", seen, seen.poison, seen.poison_pc, seen.poison_pc,
+        state, Promise.INITIALISED, "stack", seen, seen.poison & ok, seen.poison_pc, seen.poison_pc,
         "memory is read that nothing has written",
     )  # fmt: skip
 
