@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -12,6 +13,7 @@ import numpy as np
 from ..image.model import KernelImage
 from ..isa.encoding import REG_NAMES
 from ..machine.lane_log import LaneEvents
+from ..machine.outcome import Trap
 from ..schemes import Link
 from ..sites.discover import find_sites
 from ..sites.infer import SchemeVerdict, infer_scheme
@@ -446,9 +448,10 @@ class _Run:
     def _global_op(self) -> int | None:
         """Return what function_trace_op holds, the ops that a scheme without literals passes on."""
         address = self.result.image.address_of("function_trace_op")
-        if address is None:
-            return None
-        return int(self.patcher.memory.read_u64(self.patcher.all[:1], address)[0])
+        with suppress(Trap):  # a symbol that stands nowhere
+            if address is not None:
+                return int(self.patcher.memory.read_u64(self.patcher.all[:1], address)[0])
+        return None
 
     def _plant(self) -> U8Array:
         """Put a breakpoint at each func, as a kprobe does, and return what was there."""
