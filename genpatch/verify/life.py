@@ -165,7 +165,8 @@ STATES: tuple[State, ...] = (
     State(
         "direct", "calls a trampoline directly",
         (DISABLE, Patch("ftrace_make_call", "direct", ops="direct")), (DIRECT,),
-        lambda can: can.direct and {"ftrace_make_call", "ftrace_make_nop"} <= can.functions, "no direct calls, or no ops of a site's own",
+        lambda can: can.direct and {"ftrace_make_call", "ftrace_make_nop"} <= can.functions,
+        "no direct calls, or no ops of a site's own",
     ),
     State(
         "kprobed", "a breakpoint stands at func while it is enabled",

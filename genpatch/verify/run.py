@@ -266,6 +266,8 @@ class _Run:
         self.can = self._abilities()
         self.low = self.terms.func - _U64(self.scheme.before if self.scheme.literal is not None else 0)
         self.low = np.minimum(self.low, result.sites.entry[chosen])
+        is_there = (guests.memory or image.memory).windows(self.low, 0, 1)[1][:, 0]
+        self.low = np.where(is_there, self.low, self.terms.func)  # no room for a literal: storing it will fail
         self.width = int((self.terms.body - self.low).max())
         self.first_bytes: U8Array | None = None
         self.ops_now: U64Array | None = None
@@ -564,12 +566,16 @@ class _Run:
                     yield event.kind
 
     def _compare_bytes(self, state: State) -> None:
-        now = self.patcher.memory.read(None, self.low, self.width)
+        now = np.zeros((len(self.low), self.width), np.uint8)
+        size = (self.terms.body - self.low).astype(np.int64)
+        for width in np.unique(size).tolist():
+            lanes = np.flatnonzero(size == width)
+            with suppress(Trap):  # a sled that leaves its section: patching it has failed
+                now[lanes, :width] = self.patcher.memory.read(lanes, self.low[lanes], width)
         if self.first_bytes is None:
             self.first_bytes = now
             return
-        size = (self.terms.body - self.low).astype(np.int64)
-        differs = (now != self.first_bytes) & (np.arange(self.width) < size[:, None])
+        differs = now != self.first_bytes
         lanes = np.flatnonzero(differs.any(axis=1))
         if len(lanes):
             at = differs[lanes].argmax(axis=1)

@@ -88,6 +88,9 @@ def main() -> int:
         print_rows(runs)
     else:
         kernel_rows(Path(what), runs)
+        from .verify import print_rows as print_verification
+
+        print_verification(Path(what), runs)
     print(f"\npeak of this process's children: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MB")
     return 0
 

@@ -59,7 +59,7 @@ def test_explain_as_json(run: Run) -> None:
         (("explain", ""), "no rule ''; 'genpatch rules' lists them"),
         (("explain", "GP108", "--format", "xml"), "--format 'xml': expected text or json"),
         (("rules", "--format", "xml"), "--format 'xml': expected text or json"),
-        (("schema", "race"), "no schema for 'race'; there is one for audit"),
+        (("schema", "race"), "no schema for 'race'; there is one for audit and for verify"),
     ],
 )
 def test_mistakes(run: Run, args: tuple[str, ...], message: str) -> None:
