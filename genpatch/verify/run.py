@@ -379,13 +379,22 @@ class _Run:
         if state == "enabled":
             ok = (seen.calls == 1) & arrived(seen, self.terms.body)
             self.changed = {n for n in range(1, 32) if (ok & (seen.last[n] != seen.first[n])).any()}
-        for failure in judge(state, seen, expected, self.terms):
+        for broken in judge(state, seen, expected, self.terms):
+            failure = self._explained(broken)
             key = (state, failure.promise, failure.what)
             if len(self.result.listings) < _MOST_LISTINGS and (state, failure.promise) not in self._listed:
                 self._listed.add((state, failure.promise))
                 self.result.listings[key] = replay(self.trial, int(failure.lanes[0]), expected.behaviour, name_at)
             self._fail(failure)
         return seen
+
+    def _explained(self, failure: Failure) -> Failure:
+        """Say why a callback is not called if nothing was patched where the function is executed."""
+        wrote = [each.what for each in self.result.stores if each.state == failure.state]
+        if failure.promise is Promise.CALLS and wrote and all(what.startswith("func-") for what in wrote):
+            note = f"what was patched ({', '.join(sorted(set(wrote)))}) lies below the function and is never executed"
+            return replace(failure, note=note)
+        return failure
 
     def _fail(self, failure: Failure) -> None:
         """Keep a failure, with the numbers of sites instead of lanes."""
