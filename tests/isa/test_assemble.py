@@ -339,12 +339,12 @@ def test_spellings_of_a_mnemonic() -> None:
 
 # Independent assemblers
 
-GNU_MARCH = "rv64imac_zicsr_zifencei_zihintpause_zba_zbb_zbs_zicbom_zicboz_zawrs_svinval"
+GNU_MARCH = "rv64imac_zicsr_zifencei_zihintpause_zba_zbb_zbs_zicbom_zicboz_zawrs_svinval_zbkb"
 GNU_LACKS = {"Zicond", "Zabha", "Zacas", "Zimop", "Zcb", "Zcmop"}
 """Extensions that binutils 2.40 does not know."""
 
 LLVM_ATTRIBUTES = (
-    "+m,+a,+c,+zba,+zbb,+zbs,+zicond,+zicbom,+zicboz,+zawrs,+svinval,+zimop,+zabha,+zacas,+experimental-zacas"
+    "+m,+a,+c,+zba,+zbb,+zbs,+zicond,+zicbom,+zicboz,+zawrs,+svinval,+zimop,+zabha,+zacas,+experimental-zacas,+zbkb"
 )
 
 FAR = {"callee": PC + 0x12_3456, "below": PC - 0x7654_3210, "data": PC + 0x7FFF_0008, "near": PC + 0x800}

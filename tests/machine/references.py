@@ -90,6 +90,7 @@ TWO: dict[str, Callable[[int, int], int]] = {
     "bext": lambda a, b: int(bits(a)[63 - b % 64]),
     "czero.eqz": lambda a, b: a if b else 0,
     "czero.nez": lambda a, b: 0 if b else a,
+    "pack": lambda a, b: a % 2**32 + b % 2**32 * 2**32,
     **{f"mop.rr.{n}": lambda a, b: 0 for n in range(8)},
 }
 """Of rs1 and rs2."""
