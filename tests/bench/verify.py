@@ -3,6 +3,7 @@
 
 python -m tests.bench.verify KERNELS [RUNS]            the rows
 python -m tests.bench.verify unicorn VMLINUX [SITES]   one run of the peer: seconds, its sites, all sites
+python -m tests.bench.verify calls VMLINUX             the same four calls in lanes, all sites: seconds
 
 unicorn calls ftrace_init_nop, ftrace_make_call, ftrace_modify_call and ftrace_make_nop for every k-th site, with the
 same functions stubbed, the same fixmap and each store to text noted; its time is extrapolated by the number of sites.
@@ -165,6 +166,28 @@ def peer(path: str, count: int) -> tuple[float, int, int]:
     return seconds, len(chosen), len(ips)
 
 
+def own_calls(path: str) -> float:
+    """Return the processor seconds that the first call of each of the four functions takes for all sites."""
+    from genpatch.image.containers import open_content
+    from genpatch.image.read import read_image
+    from genpatch.verify.patcher import Patcher
+    from genpatch.verify.run import verify
+
+    plain, taken = Patcher.call, {}
+
+    def timed(patcher: Patcher, name: str, *rest: Any, **named: Any) -> Any:
+        started = time.process_time()
+        call = plain(patcher, name, *rest, **named)
+        taken.setdefault(name, time.process_time() - started)
+        return call
+
+    Patcher.call = timed  # type: ignore[method-assign]
+    result = verify(read_image(open_content(path)), states=_FOUR)
+    assert not result.failures
+    assert len(taken) == 4, taken
+    return sum(taken.values())
+
+
 def _check(one: _Peer, ips: list[int]) -> None:
     """What was done is right: a disabled site is auipc and nop behind the address of ftrace_nop_ops."""
     nop_ops = one.image.address_of("ftrace_nop_ops")
@@ -221,11 +244,20 @@ def print_rows(kernels: Path, runs: int) -> None:
             f"verify {newest.name}, {sites:,} sites, all states", shown, name, f"{theirs:.1f} s",
             costs["whole"].processor / theirs,
         )  # fmt: skip
+        said = [
+            subprocess.run((sys.executable, "-m", "tests.bench.verify", "calls", path), capture_output=True, text=True)
+            for _ in range(runs)
+        ]
+        calling = statistics.median(float(each.stdout) for each in said)
+        row(
+            f"the same four calls alone, {sites:,} sites", f"{calling:.2f} s", name, f"{theirs:.1f} s", calling / theirs
+        )
         mine = costs["four"].processor
         row(f"verify, {len(_FOUR)} states", f"{mine:.2f} s", name, f"{theirs:.1f} s", mine / theirs)
         each, name = theirs * calls / 4, f"unicorn, {calls} calls a site and no site run, extrapolated by calls, too"
         row("verify, all states", shown, name, f"{each:.1f} s", costs["whole"].processor / each)
-        print(f"\nunicorn takes {theirs / costs['whole'].processor:.1f} times as long as all states, "
+        print(f"\nunicorn takes {theirs / calling:.1f} times as long for the same calls, "
+              f"{theirs / costs['whole'].processor:.1f} times as long as all states, "
               f"{theirs / mine:.1f} times as long as the four states,\n"
               f"for as many calls as all states make {each / costs['whole'].processor:.1f} times\n")  # fmt: skip
     else:
@@ -243,6 +275,9 @@ def main() -> int:
     match sys.argv[1:]:
         case ["unicorn", path, *count]:
             print(*peer(path, int(count[0]) if count else SAMPLE))
+            return 0
+        case ["calls", path]:
+            print(own_calls(path))
             return 0
         case [kernels, *runs]:
             print_rows(Path(kernels), int(runs[0]) if runs else 3)
