@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..units import I64Array, as_hex
-from ..verify.contract import Failure, Promise
+from ..verify.promises import Promise
 from .facts import Facts, join_names
 from .model import Finding, plural
+
+if TYPE_CHECKING:
+    from ..verify.contract import Failure
 
 __all__ = ["broken"]
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..isa.encoding import REG_NAMES
 from ..machine.outcome import Status
 from ..units import BoolArray, I64Array, U64Array
+from .promises import Promise
 from .trial import A3, OVERRIDE_VALUE, S0, T0, Behaviour, Observation, arrived
 
 __all__ = ["Arrival", "Expectation", "Failure", "Promise", "Terms", "judge"]
@@ -29,25 +30,6 @@ UNSET = 0xA5A5_A5A5_A5A5_A5A5
 _U64 = np.uint64
 _FIELDS = {"ra": RA, "sp": SP, "s0": S0, **{f"a{n}": A0 + n for n in range(8)}}
 _LOCAL_FIELDS = {"t2": 7, "t3": 28, "t4": 29, "t5": 30, "t6": 31}
-
-
-class Promise(StrEnum):
-    """What can be broken."""
-
-    PATCH_RETURNS = "patch-returns"
-    PATCH_STAYS = "patch-stays"
-    RESTORES = "restores"
-    ARRIVES = "arrives"
-    CALLS = "calls"
-    ARGUMENTS = "arguments"
-    REGISTERS = "registers"
-    FRAME = "frame"
-    FRAME_SET = "frame-set"
-    STACK = "stack"
-    INITIALISED = "initialised"
-    OBEYS = "obeys"
-    RETURNS = "returns"
-    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...verify.contract import Promise
+from ...verify.promises import Promise
 from ..broken import broken
 from ..cases import clean, fires
 from ..facts import Facts
