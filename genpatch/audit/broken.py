@@ -11,7 +11,7 @@ import numpy as np
 from ..units import I64Array, as_hex
 from ..verify.promises import Promise
 from .facts import Facts, join_names
-from .model import Finding, plural
+from .model import Finding, Severity, plural
 
 if TYPE_CHECKING:
     from ..verify.contract import Failure
@@ -40,13 +40,25 @@ def _finding(
     facts: Facts, promise: Promise, states: tuple[str, ...], sites: I64Array, members: list[tuple[str, list[Failure]]]
 ) -> Finding:
     names = [what for what, _ in members]
-    subject = (_SUBJECT if len(names) == 1 else _SUBJECTS)[promise].format(what=_joined(names))
+    subject = (_SUBJECT if len(names) == 1 else _SUBJECTS)[promise].format(
+        what=_joined([_PLACES.get(name, name) for name in names])
+    )
     message = (
         f"{subject} at {plural(len(sites), 'site')} of {len(facts.sites):,} "
         f"in {'state' if len(states) == 1 else 'states'} {join_names(states)}: {_example(facts, members[0][1][0])}"
     )
     kind = f"{promise.value}-{_slug(names[0])}"
-    return facts.about_sites(sites, message, kind, subject=" ".join(names))
+    level = None
+    if _is_plain(facts, promise, states):
+        message += "; callbacks without SAVE_REGS must not look at it, but nothing keeps them from that"
+        level = Severity.WARNING
+    return facts.about_sites(sites, message, kind, level=level, subject=" ".join(names))
+
+
+def _is_plain(facts: Facts, promise: Promise, states: tuple[str, ...]) -> bool:
+    """Tell whether this is about the frame of a trampoline that has another beside it, with all registers."""
+    is_frame = promise in (Promise.FRAME, Promise.FRAME_SET, Promise.STACK)
+    return is_frame and states == ("enabled",) and facts.code.image.address_of("ftrace_regs_caller") is not None
 
 
 def _joined(names: list[str]) -> str:
@@ -54,11 +66,18 @@ def _joined(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+_PLACES = {
+    "body": "the body",
+    "elsewhere": "the place that the callback sent it to",
+    "parent": "the function's caller",
+}
+"""Where a run must end, in words."""
+
 _SUBJECT = {
     Promise.PATCH_RETURNS: "{what} fails",
     Promise.PATCH_STAYS: "{what} writes to other instructions than the site's",
     Promise.RESTORES: "disabling does not bring back the bytes of the boot state",
-    Promise.ARRIVES: "execution does not arrive in the {what}",
+    Promise.ARRIVES: "execution does not arrive in {what}",
     Promise.CALLS: "the {what} is not called once",
     Promise.ARGUMENTS: "{what} is wrong",
     Promise.REGISTERS: "{what} is not preserved",
@@ -101,8 +120,10 @@ def _example(facts: Facts, failure: Failure) -> str:
 
 def _symbol(facts: Facts, address: int) -> str:
     """Return the name of an address: of the image's own, or for a module else of its kernel's."""
-    is_own = facts.kernel is None or facts.image.memory.region_at(address) is not None
-    return (facts if is_own or facts.kernel is None else facts.kernel).symbol_at(address)
+    for each in (facts, facts.kernel):
+        if each is not None and each.image.memory.region_at(address) is not None:
+            return each.symbol_at(address)
+    return as_hex(address)  # of the host, or nothing's
 
 
 def _place(address: int, name: str) -> str:

@@ -100,7 +100,7 @@ def audit(
         document = _audit(kernels, replace(options, progress=progress))
     if write_baseline is not None:
         _write_baseline(document, write_baseline)
-        _tell_trouble(document)
+        tell_trouble(document)
         return
     document = _with_baseline(document, baseline or _path(found.get("baseline")))
     if not silent:
@@ -111,7 +111,7 @@ def audit(
         fail_on="never" if exit_zero else (fail_on or found.get("fail-on", "error")),
         style=style,
     )
-    _tell_trouble(document)
+    tell_trouble(document)
     raise typer.Exit(status)
 
 
@@ -307,7 +307,7 @@ def _umask() -> int:
     return mask
 
 
-def _tell_trouble(document: AuditDocument) -> None:
+def tell_trouble(document: AuditDocument) -> None:
     """Name on stderr each input that could not be judged, and leave with 2 if there was one."""
     from ..report.escape import printable
 

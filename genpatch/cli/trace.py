@@ -62,7 +62,8 @@ def trace(
     Each line has the address, symbol+offset, the instruction's bits and text, and what changed: registers, and
     memory as [address]=value for a store and [address] -> value for a load. An instruction that could not be
     executed is the last line. Nothing has booted: data is as the image has it, and so are alternatives and jump
-    labels. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else.
+    labels. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else; with --traced 1 if
+    something was broken.
     """
     from ..image.containers import open_content
     from ..image.read import read_image
@@ -72,8 +73,11 @@ def trace(
 
     image = read_image(open_content(resolve(kernel)))
     if traced:
-        write_out(_life(image, function))
-        return
+        if values or stub or quiet:
+            raise UsageError("--traced makes its own calls: leave out arguments, --stub and --quiet")
+        broken: list[str] = []
+        write_out(_life(image, function, broken))
+        raise typer.Exit(1 if broken else 0)
     bench = KernelBench(image)
     for text in stub or ():
         name, _, value = text.partition("=")
@@ -102,8 +106,8 @@ def _split(value: str) -> list[str]:
     return value.replace(",", " ").split() or [value]
 
 
-def _life(image: KernelImage, function: str) -> Iterator[str]:
-    """Yield what happens to one site in every state, as it happens."""
+def _life(image: KernelImage, function: str, broken_lines: list[str]) -> Iterator[str]:
+    """Yield what happens to one site in every state; what was broken goes to `broken_lines`, too."""
     import numpy as np
 
     from ..report.escape import printable
@@ -126,6 +130,7 @@ def _life(image: KernelImage, function: str) -> Iterator[str]:
     for failure in verification.failures:
         expected, got = int(failure.expected[0]), int(failure.got[0])
         broken = f"BROKEN in state {failure.state}: {failure.promise} {failure.what}"
+        broken_lines.append(broken)
         yield printable(f"{broken}, {got:#x} instead of {expected:#x}") + "\n"
     yield from (f"note: {printable(note)}\n" for note in verification.notes)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import GenpatchError, UsageError
-from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of
+from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of, tell_trouble
 from .exits import exit_status
 
 if TYPE_CHECKING:
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 def verify(
     kernel: Annotated[str, typer.Argument(metavar="KERNEL", help="vmlinux or boot image, or sample:NAME.")],
     function: Annotated[
-        str | None, typer.Option("--function", metavar="GLOB", help="Only sites of functions that match.")
+        list[str] | None,
+        typer.Option("--function", metavar="GLOB", help="Only sites of functions that match; may be repeated."),
     ] = None,
     state: Annotated[
-        list[str] | None, typer.Option("--state", metavar="STATE", help="Judge only this state; may be repeated.")
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="Judge only this state (see below); may be repeated."),
     ] = None,
     modules: Annotated[
         list[str] | None,
@@ -57,6 +59,11 @@ def verify(
     ftrace_init_nop, ftrace_make_call, ftrace_modify_call and ftrace_make_nop are executed as machine code, all
     sites at once; then each function is called, enabled and disabled, through the kernel's own trampoline to a
     callback and back. What breaks the contract is a finding (rules GP3xx, see 'genpatch explain GP304').
+
+    States: boot, enabled, redirected, overridden, graph, direct-in-frame, changed, changed-regs, changed-direct,
+    disabled, enabled-one, enabled-regs, regs-redirected, regs-overridden, direct (also direct:ROUTINE for
+    routines of the kernel's own), kprobed, disabled-again, returned, rethook. Exit status: 0 nothing at or above
+    --fail-on, 1 findings, 2 anything else, also if nothing could be run.
     """
     from ..image.containers import open_content
     from ..image.read import ReadOptions, read_image
@@ -81,12 +88,14 @@ def verify(
     image = read_image(open_content(resolve(kernel)), options)
     if not image.kind.is_kernel:
         raise UsageError(f"{kernel}: {image.kind}, expected a linked kernel; modules are given with their kernel")
+    if modules and function:
+        raise UsageError("--function picks sites of the kernel: leave out --modules")
     found = _modules_in(modules or [])
     with _progress(quiet) as progress:
         document = verify_document(
             image,
             rules,
-            pattern=function,
+            patterns=function or (),
             states=tuple(state or ()),
             keep_sites=any(name == "jsonl" for name, _ in targets),
             modules=found,
@@ -95,6 +104,7 @@ def verify(
         )
     for name, path in targets:
         render(document, name, path, render_options(path, color, max_findings, {}, quiet, strict))
+    tell_trouble(document)
     status = exit_status(document, fail_on=fail_on, style="default")
     why_not = _not_run(document.runs[0], bool(state))
     if why_not and not status:

@@ -68,6 +68,9 @@ def read_program(content: Content) -> Program:
     elf = ElfFile.parse(content.data, content.path)
     if elf.type not in (ET_EXEC, ET_DYN):
         raise ImageError(content.path, "e_type", expected="an executable", got=f"type {elf.type}")
+    symbols = elf.symbols()
+    if symbols.find("start_kernel") is not None and symbols.find("linux_banner") is not None:
+        raise ImageError(content.path, expected="a program", got="a kernel; 'genpatch trace' runs its functions")
     bias = _PIE_BASE if elf.type == ET_DYN else 0
     table = elf.segments()
     if (table["type"] == PT_INTERP).any():

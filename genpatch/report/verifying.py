@@ -13,6 +13,7 @@ import numpy as np
 from ..audit.facts import Facts
 from ..audit.model import Rule
 from ..audit.runner import run_rules
+from ..errors import UsageError
 from ..image.containers import InputRef
 from ..image.model import KernelImage
 from ..units import as_hex
@@ -118,7 +119,7 @@ def verify_document(
     image: KernelImage,
     rules: tuple[Rule, ...],
     *,
-    pattern: str | None = None,
+    patterns: Sequence[str] = (),
     states: tuple[str, ...] = (),
     keep_sites: bool = False,
     modules: Sequence[InputRef] = (),
@@ -130,7 +131,7 @@ def verify_document(
     Args:
         image: a kernel.
         rules: to judge it by; only those about executed code are asked.
-        pattern: a glob for the functions to run, all by default.
+        patterns: globs for the functions to run, all by default.
         states: names of the states to report on and to fail for, all by default.
         keep_sites: keep the sites for renderers that list them.
         modules: of the kernel, to be loaded and run after it.
@@ -139,12 +140,12 @@ def verify_document(
     """
     started = perf_counter()
     facts = Facts(image=image)
-    chosen = _matching(facts, pattern) if pattern is not None else None
+    chosen = _matching(facts, patterns) if patterns else None
     verification = verify(image, chosen=chosen, states=states, progress=progress)
     facts = Facts(image=image, verification=verification)
     record = image_record(facts, run_rules(rules, facts), keep_sites=keep_sites)
     records, runs, trouble = [record], [run_record(verification)], []
-    for result in _modules(facts, modules, rules, told or _silent):
+    for result in _modules(facts, modules, rules, states, told or _silent):
         if result.trouble:
             trouble.append(f"{result.path}: {result.trouble}")
         elif result.conclusion is not None:
@@ -165,7 +166,7 @@ def verify_document(
 
 
 def _modules(
-    kernel: Facts, modules: Sequence[InputRef], rules: tuple[Rule, ...], told: ModuleProgress
+    kernel: Facts, modules: Sequence[InputRef], rules: tuple[Rule, ...], states: tuple[str, ...], told: ModuleProgress
 ) -> Iterator[ModuleResult]:
     """Yield what came of each module; its conclusion is (ImageRecord, RunRecord)."""
     if not modules:
@@ -176,22 +177,31 @@ def _modules(
         return image_record(facts, run_rules(rules, facts)), run_record(verification)
 
     scene = prepare_scene(kernel.image)
-    yield from verify_modules(kernel.image, scene, modules, told, conclude=conclude)
+    yield from verify_modules(kernel.image, scene, modules, told, states=states, conclude=conclude)
 
 
 def _silent(done: int, total: int, path: str) -> None:
     """Tell nobody."""
 
 
-def _matching(facts: Facts, pattern: str) -> Any:
-    """Return which sites' functions match a glob: bool[n]."""
+def _matching(facts: Facts, patterns: Sequence[str]) -> Any:
+    """Return which sites' functions match some glob: bool[n].
+
+    Raises:
+        UsageError: a glob matches none.
+    """
     from fnmatch import translate
     from re import compile as compile_pattern
 
-    match = compile_pattern(translate(pattern)).match
-    sites = facts.sites
-    named = facts.image.symbols.named(sites.symbol.tolist())
-    return np.array([bool(name) and match(name) is not None for name in named], np.bool_)
+    named = facts.image.symbols.named(facts.sites.symbol.tolist())
+    chosen = np.zeros(len(named), np.bool_)
+    for pattern in patterns:
+        match = compile_pattern(translate(pattern)).match
+        found = np.array([bool(name) and match(name) is not None for name in named], np.bool_)
+        if not found.any():
+            raise UsageError(f"--function {pattern!r}: no traced function is called so")
+        chosen |= found
+    return chosen
 
 
 def run_record(verification: Verification) -> RunRecord:

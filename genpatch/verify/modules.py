@@ -175,10 +175,12 @@ class _Worker:
         for number in chunk:
             trouble = ""
             try:
-                if not batch.add(number, self._read(self.modules[number])):
+                image = self._read(self.modules[number])
+                trouble = self._misfit(image)
+                if not trouble and not batch.add(number, image):
                     results |= batch.run()
                     batch = _Batch(self)
-                    if not batch.add(number, self._read(self.modules[number])):
+                    if not batch.add(number, image):
                         trouble = f"larger than {self.window}"
             except GenpatchError as error:
                 trouble = str(error)
@@ -188,6 +190,13 @@ class _Worker:
                 results[number] = ModuleResult(path=self.modules[number].path, trouble=trouble)
         results |= batch.run()
         return [results[number] for number in chunk]
+
+    def _misfit(self, image: KernelImage) -> str:
+        """Tell why a module is not one of this kernel's, empty if it is."""
+        kernel = self.kernel.release
+        if image.release is None or kernel is None or image.release == kernel:
+            return ""
+        return f"built for {image.release}, the kernel is {kernel}"
 
     def _read(self, module: InputRef | KernelImage) -> KernelImage:
         if isinstance(module, KernelImage):

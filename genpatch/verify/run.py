@@ -157,6 +157,11 @@ def prepare_verification(image: KernelImage) -> tuple[Verification, PatchingCode
     return Verification(image, sites, verdict, layouts, notes=list(layouts.notes)), code
 
 
+def is_wanted(name: str, states: tuple[str, ...]) -> bool:
+    """Tell whether a state was asked for: ``direct`` also stands for ``direct:some_routine``."""
+    return name in states or name.partition(":")[0] in states
+
+
 def _silent(name: str) -> None:
     """Tell nobody."""
 
@@ -212,13 +217,13 @@ def run_states(
     if run.scheme.frozen_auipc and "ftrace_init_nop" not in run.can.functions:
         result.notes.append("no ftrace_init_nop: the first word of each call is what the compiler left")
     for state in (*STATES, *run.target_states()):
-        if states and state.name not in states:
+        if states and not is_wanted(state.name, states):
             run.pass_through(state)
             continue
         progress(state.name)
         run.go_through(state)
     for hook in RETURNS:
-        if not states or hook.state in states:
+        if not states or is_wanted(hook.state, states):
             progress(hook.state)
             run.go_back(hook)
     tried = {state.name for state in result.states}

@@ -217,7 +217,7 @@ def test_states_of_the_kernel_itself(run: Run, state: str) -> None:
         (("live", "--fail-on", "x"), "--fail-on 'x': "),
         (("live", "--color", "x"), "--color 'x': "),
         (("live", "--select", "GP999"), ""),
-        (("live", "--function", "no_such_*"), "live: nothing was run: there are no sites to run"),
+        (("live", "--function", "no_such_*"), "--function 'no_such_*': no traced function is called so"),
         (("live", "--state", "changed-regs"), "live: nothing was run: changed-regs: one trampoline only"),
         (("live", "--state", "direct:nowhere"), "live: nothing was run: there is no state direct:nowhere here"),
         (("live", "--config", "nowhere"), "nowhere: "),

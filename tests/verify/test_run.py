@@ -565,7 +565,7 @@ def test_no_sites() -> None:
     assert verification.states == []
 
 
-@pytest.mark.parametrize("state", ["enabled", "changed", "disabled", "direct", TARGET, "returned"])
+@pytest.mark.parametrize("state", ["enabled", "changed", "disabled", TARGET, "returned"])
 def test_one_state_only(state: str) -> None:
     """The states before it are gone through, so that what is found there is what is found with all."""
     seen: list[str] = []
@@ -700,3 +700,8 @@ def test_the_life_of_a_site_is_told() -> None:
         "    store 8 at func-8: 0xffffffff80200200",
     ]
     assert any("-- callback(" in line for line in lines[at:])
+
+
+def test_direct_stands_for_every_direct_call() -> None:
+    verification = verify(call_ops().image, states=("direct",))
+    assert [each.name for each in verification.states] == ["direct", TARGET]

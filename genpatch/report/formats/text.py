@@ -201,7 +201,11 @@ def _module_runs(page: _Page, runs: tuple[RunRecord, ...]) -> None:
 
 def _listings(page: _Page, run: RunRecord) -> None:
     """One worked listing for each kind of failure."""
+    shown: set[tuple[str, ...]] = set()
     for listing in run.listings[:MAX_LISTINGS]:
+        if listing.lines in shown:
+            continue
+        shown.add(listing.lines)
         page.line()
         page.line((f"{listing.symbol}, state {listing.state}: {listing.promise} {listing.what}", "bold"))
         hidden = len(listing.lines) - MAX_LINES
