@@ -21,7 +21,7 @@ from .verify import verify
 app = typer.Typer(
     name="genpatch",
     help="See how a Linux/RISC-V kernel patches its own code, and what is wrong with it.",
-    epilog="Exit status: 0 nothing at or above --fail-on, 1 findings, 2 anything else.",
+    epilog="Exit status: 0 nothing at or above --fail-on, 1 findings, 2 anything else; 124 out of budget.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
