@@ -91,8 +91,11 @@ class _Loads(dict[int, Any]):
         super().__init__()
         self.memory, self.format = memory, code
 
+    def _bytes_of(self, page: int) -> Page | None:
+        return self.memory.plain_page(page)
+
     def __missing__(self, page: int) -> Any:
-        data = self.memory.plain_page(page)
+        data = self._bytes_of(page)
         if data is None:
             return _SlowPage(self.memory, page, self.format)
         view = self[page] = data.cast(cast("Any", self.format))
@@ -104,12 +107,8 @@ class _Stores(_Loads):
 
     __slots__ = ()
 
-    def __missing__(self, page: int) -> Any:
-        data = self.memory.own_plain_page(page)
-        if data is None:
-            return _SlowPage(self.memory, page, self.format)
-        view = self[page] = data.cast(cast("Any", self.format))
-        return view
+    def _bytes_of(self, page: int) -> Page | None:
+        return self.memory.own_plain_page(page)
 
 
 class Memory:
