@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..image.memory import AddressSpace
@@ -25,20 +27,19 @@ def live_at_entry(memory: AddressSpace, starts: U64Array) -> I64Array:
     Returns:
         int64[n], bit r for xr. Only straight-line code is looked at, so a register may be live that is not here.
     """
-    n = len(starts)
-    at, going = starts.copy(), np.ones(n, np.bool_)
-    live, written = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    live, written = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
+    at, going = starts.copy(), np.arange(len(starts))
     for _ in range(_DEPTH):
-        rows, stored = memory.windows(at, 0, 4)
-        going &= stored[:, :2].all(axis=1)
-        words = np.ascontiguousarray(rows).view("<u4").reshape(-1)
-        reads, writes, sizes, ends = _effects(words)
-        live |= np.where(going, reads & ~written, 0)
-        written |= np.where(going, writes, 0)
-        going &= ~ends
-        if not going.any():
+        rows, stored = memory.windows(at[going], 0, 4)
+        there = stored[:, :2].all(axis=1)
+        going, rows = going[there], rows[there]
+        if not len(going):
             break
-        at += sizes
+        reads, writes, sizes, ends = _effects(np.ascontiguousarray(rows).view("<u4").reshape(-1))
+        live[going] |= reads & ~written[going]
+        written[going] |= writes
+        at[going] += sizes
+        going = going[~ends]
     return live
 
 
@@ -49,6 +50,7 @@ def _effects(words: np.ndarray[tuple[int, ...], np.dtype[np.uint32]]) -> tuple[I
     return table[:, 0], table[:, 1], table[:, 2].astype(np.uint64), table[:, 3].astype(np.bool_)
 
 
+@lru_cache(maxsize=1 << 16)
 def _effect(word: int) -> tuple[int, int, int, int]:
     insn = decode(word)
     if insn is None:
