@@ -317,27 +317,16 @@ class Memory:
         address &= MASK64
         if address & width - 1 and not self.misaligned:
             raise Trap(Cause.LOAD_MISALIGNED, address)
-        return int.from_bytes(b"".join(self._load_parts(width, address)), "little")
+        parts = self._parts(width, address, "read", Cause.LOAD_FAULT)
+        return int.from_bytes(b"".join(self._read_part(*part) for part in parts), "little")
 
     def load_signed(self, width: int, address: int) -> int:
         """Return `width` bytes as two's complement; errors as `load`."""
         value = self.load(width, address)
         return value - (value >> 8 * width - 1 << 8 * width)
 
-    def _load_parts(self, width: int, address: int) -> list[bytes]:
-        parts = []
-        while width:
-            mapping = self.mapping_at(address)
-            if mapping is None or not mapping.permissions.read:
-                raise Trap(Cause.LOAD_FAULT, address)
-            size = min(width, mapping.span.end - address, PAGE - (address & PAGE - 1))
-            parts.append(self._read_part(mapping, address, size))
-            address, width = (address + size) & MASK64, width - size
-        return parts
-
     def _read_part(self, mapping: Mapping, address: int, size: int) -> bytes:
-        if mapping.target is not None:
-            return b"".join(self._load_parts(size, mapping.target + address - mapping.span.start))
+        """Return bytes within one page."""
         page, offset = address >> PAGE_SHIFT, address & PAGE - 1
         if mapping.poison and not all(self._marks(page)[offset : offset + size]) and self.observer:
             self.observer("poison", address, size, 0)
@@ -354,7 +343,7 @@ class Memory:
         if address & width - 1 and not self.misaligned:
             raise Trap(Cause.STORE_MISALIGNED, address)
         data = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
-        parts = list(self._store_parts(width, address))
+        parts = self._parts(width, address, "write", Cause.STORE_FAULT)
         if self.guarded and any(self._is_fetched(at, size) for _, at, size in parts):
             raise CodeWritten
         if self.observer and self._watched and self._is_watched(parts):
@@ -366,27 +355,32 @@ class Memory:
     def _is_watched(self, parts: list[tuple[Mapping, int, int]]) -> bool:
         return any(span.start < at + size and at < span.end for span in self._watched for _, at, size in parts)
 
-    def _store_parts(self, width: int, address: int) -> list[tuple[Mapping, int, int]]:
+    def _parts(self, width: int, address: int, may: str, cause: Cause) -> list[tuple[Mapping, int, int]]:
+        """Return where an access goes: (region, address, size) of each part, within one page and no alias.
+
+        Raises:
+            Trap: with `cause`, if a region is missing or its permissions lack `may`; the host's accesses need none.
+        """
         parts = []
         while width:
             mapping = self.mapping_at(address)
-            if mapping is None or not mapping.permissions.write:
-                raise Trap(Cause.STORE_FAULT, address)
+            if mapping is None or (may and not getattr(mapping.permissions, may)):
+                raise Trap(cause, address)
             size = min(width, mapping.span.end - address, PAGE - (address & PAGE - 1))
             if mapping.target is None:
                 parts.append((mapping, address, size))
             else:
-                parts += self._alias_parts(size, mapping.target + address - mapping.span.start)
+                parts += self._alias_parts(size, mapping.target + address - mapping.span.start, cause)
             address, width = (address + size) & MASK64, width - size
         return parts
 
-    def _alias_parts(self, width: int, address: int) -> list[tuple[Mapping, int, int]]:
-        """Return where a store through an alias goes; the permissions of what is behind it do not matter."""
+    def _alias_parts(self, width: int, address: int, cause: Cause) -> list[tuple[Mapping, int, int]]:
+        """Return where an access through an alias goes; the permissions of what is behind it do not matter."""
         parts = []
         while width:
             mapping = self.mapping_at(address)
-            if mapping is None or mapping.target is not None:
-                raise Trap(Cause.STORE_FAULT, address)
+            if mapping is None or mapping.target is not None:  # an alias of an alias leads nowhere
+                raise Trap(cause, address)
             size = min(width, mapping.span.end - address, PAGE - (address & PAGE - 1))
             parts.append((mapping, address, size))
             address, width = address + size, width - size
@@ -443,7 +437,7 @@ class Memory:
         Raises:
             Trap: some are not mapped.
         """
-        parts = self._host_parts(address, size, Cause.LOAD_FAULT)
+        parts = self._parts(size, address, "", Cause.LOAD_FAULT)
         return b"".join(bytes(self._page(at >> PAGE_SHIFT)[at & PAGE - 1 :][:count]) for _, at, count in parts)
 
     def write(self, address: int, data: bytes) -> None:
@@ -452,25 +446,9 @@ class Memory:
         Raises:
             Trap: some are not mapped.
         """
-        for mapping, at, size in self._host_parts(address, len(data), Cause.STORE_FAULT):
+        for mapping, at, size in self._parts(len(data), address, "", Cause.STORE_FAULT):
             self._write_part(mapping, at, data[:size])
             data = data[size:]
-
-    def _host_parts(self, address: int, size: int, fault: Cause) -> list[tuple[Mapping, int, int]]:
-        """Return where bytes are, each part within one page and one region that is no alias."""
-        parts = []
-        while size:
-            mapping = self.mapping_at(address)
-            if mapping is None:
-                raise Trap(fault, address)
-            count = min(size, mapping.span.end - address)
-            if mapping.target is None:
-                count = min(count, PAGE - (address & PAGE - 1))
-                parts.append((mapping, address, count))
-            else:
-                parts += self._host_parts(mapping.target + address - mapping.span.start, count, fault)
-            address, size = address + count, size - count
-        return parts
 
     def string(self, address: int, limit: int = 1 << 16) -> bytes:
         """Return the bytes up to a NUL, at most `limit` of them; errors as `read`."""

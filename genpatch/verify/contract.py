@@ -16,7 +16,7 @@ from ..isa.encoding import REG_NAMES
 from ..machine.outcome import Status
 from ..units import BoolArray, I64Array, U64Array
 from .promises import Promise
-from .trial import A3, OVERRIDE_VALUE, S0, T0, Behaviour, Observation, arrived
+from .trial import A3, OVERRIDE_VALUE, S0, Behaviour, Observation, arrived
 
 __all__ = ["Arrival", "Expectation", "Failure", "Promise", "Terms", "judge"]
 
@@ -240,15 +240,24 @@ def _at_direct(state: str, seen: Observation, terms: Terms, called: BoolArray) -
     """Check that a direct trampoline gets the function's registers, and the way back in the link register."""
     at = seen.direct_registers
     for number in terms.preserved:
+        if number == terms.link:
+            continue
         wrong = called & (at[number] != seen.first[number])
         yield from _failure(
             state, Promise.REGISTERS, f"{REG_NAMES[number]} at the direct trampoline", seen, wrong,
             seen.first[number], at[number],
         )  # fmt: skip
-    back, body = at[T0], terms.body[seen.lanes]
+    back, body = at[terms.link], terms.body[seen.lanes]
     note = "the way back into the function"
     yield from _failure(
-        state, Promise.ARGUMENTS, "t0 at the direct trampoline", seen, called & (back != body), body, back, note
+        state,
+        Promise.ARGUMENTS,
+        f"{REG_NAMES[terms.link]} at the direct trampoline",
+        seen,
+        called & (back != body),
+        body,
+        back,
+        note,
     )
 
 

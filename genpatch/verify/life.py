@@ -26,7 +26,6 @@ class Abilities:
         literal: its call takes the ops from a literal at the site.
         unique_ops: a site can be told to have an ops of its own.
         direct: it has direct calls.
-        direct_field: ops have a direct_call that the trampoline takes.
         direct_slot: a callback can ask for a direct call in the frame.
         regs_caller: it has a second trampoline, with all registers.
         graph: it has return_to_handler and its callback gets a frame.
@@ -38,7 +37,6 @@ class Abilities:
     literal: bool
     unique_ops: bool
     direct: bool
-    direct_field: bool
     direct_slot: bool
     regs_caller: bool
     graph: bool

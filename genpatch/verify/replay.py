@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..isa.encoding import REG_NAMES
 from ..machine.hart import Hart, Retired
 from ..machine.memory import Memory
 from ..machine.outcome import Outcome
 from ..run.kernel import A0, RA, SP
 from ..run.listing import line_of, reason_of
 from ..units import MASK64
-from .trial import A3, CALLER_SAVED, JUNK, OVERRIDE_VALUE, ROOM, T0, Behaviour, Trial, first_values
+from .trial import A3, CALLER_SAVED, JUNK, OVERRIDE_VALUE, ROOM, Behaviour, Trial, first_values
 
 __all__ = ["replay"]
 
@@ -34,7 +35,7 @@ def replay(trial: Trial, lane: int, behaviour: Behaviour, name_at: Callable[[int
     lines: list[str] = []
     for address in trial.callbacks:
         hart.hooks[address] = _callback(trial, behaviour, lines)
-    hart.hooks[trial.patcher.scene.direct] = _direct(lines)
+    hart.hooks[trial.patcher.scene.direct] = _direct(trial.link, lines)
     scene = trial.patcher.scene
     hart.breakpoints |= {scene.parent, scene.elsewhere, int(trial.body[lane])}
     host = {scene.parent: "<the caller>", scene.elsewhere: "<where the callback sent it>"}
@@ -104,9 +105,9 @@ def _act(hart: Hart, behaviour: Behaviour, regs: dict[str, int], trial: Trial, l
         hart.memory.write(frame + regs[name] & MASK64, value.to_bytes(8, "little"))
 
 
-def _direct(lines: list[str]) -> Callable[[Hart], None]:
+def _direct(link: int, lines: list[str]) -> Callable[[Hart], None]:
     def hook(hart: Hart) -> None:
-        lines.append(f"-- direct trampoline, goes back through t0={hart.x[T0]:#x}")
-        hart.pc = hart.x[T0] & ~1 & MASK64
+        lines.append(f"-- direct trampoline, goes back through {REG_NAMES[link]}={hart.x[link]:#x}")
+        hart.pc = hart.x[link] & ~1 & MASK64
 
     return hook

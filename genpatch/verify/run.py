@@ -266,7 +266,9 @@ class _Run:
         self.patcher = Patcher(scene, self.terms.ip, result.layouts, guests)
         walkers = (image.address_of(name) for name in _LIST_FUNCTIONS)
         callbacks = frozenset({scene.callback, *(address for address in walkers if address is not None)})
-        self.trial = Trial(self.patcher, self.terms.func, self.terms.body, callbacks, self.terms.return_hook)
+        self.trial = Trial(
+            self.patcher, self.terms.func, self.terms.body, callbacks, self.terms.return_hook, self.terms.link
+        )
         self.patcher.let_pass(callbacks, self.terms.link)
         self.can = self._abilities()
         self.low = self.terms.func - _U64(self.scheme.before if self.scheme.literal is not None else 0)
@@ -284,7 +286,7 @@ class _Run:
         self._executable += [place.span for place in guests.places if "x" in place.permissions]
 
     def _abilities(self) -> Abilities:
-        image, regs, ops = self.result.image, self.result.layouts.regs, self.result.layouts.ops
+        image, regs = self.result.image, self.result.layouts.regs
         functions = frozenset(name for name in FUNCTIONS if image.address_of(name) is not None)
         literal = self.scheme.literal is not None
         flag = image.types.enumerator(_CALL_OPS_FLAG) if image.types is not None else None
@@ -296,7 +298,6 @@ class _Run:
             literal=literal,
             unique_ops=unique_ops,
             direct=direct and (unique_ops or not literal),
-            direct_field=ops.direct_call is not None,
             direct_slot=direct and "t1" in regs,
             regs_caller=image.address_of("ftrace_regs_caller") is not None,
             graph=bool(self.terms.return_hook) and image.address_of("ftrace_graph_func") is not None and "ra" in regs,

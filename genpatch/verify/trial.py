@@ -21,7 +21,7 @@ from .patcher import Patcher
 
 __all__ = ["CALLER_SAVED", "Behaviour", "Observation", "Trial", "first_values"]
 
-T0, T1, A3, S0 = 5, 6, 13, 8
+T0, A3, S0 = 5, 13, 8
 CALLER_SAVED = (5, 6, 7, *range(10, 18), 28, 29, 30, 31)
 """t0-t6 and a0-a7: what a C function may change (RISC-V psABI, integer register convention)."""
 OVERRIDE_VALUE = 0x0E0E_1234_5678_9ABC
@@ -106,6 +106,7 @@ class Trial:
         callbacks: addresses at which the host's callback stands, its own and those of functions that walk
             the list of all tracers.
         return_hook: address of return_to_handler, 0 without one.
+        link: the register that a call from a site leaves its return address in.
     """
 
     patcher: Patcher
@@ -113,6 +114,7 @@ class Trial:
     body: U64Array
     callbacks: frozenset[int]
     return_hook: int = 0
+    link: int = T0
     _now: _Recorder | None = field(default=None, repr=False)
 
     def run(self, lanes: I64Array | None = None, behaviour: Behaviour = Behaviour.PLAIN) -> Observation:
@@ -204,10 +206,10 @@ class _Recorder:
             lanes.memory.write_u64(group[sound], sp[sound] - _U64(8 * word), JUNK + word)
 
     def direct_call(self, lanes: Lanes, group: I64Array) -> None:
-        """Stand in for a direct trampoline: goes on in the function, through t0."""
+        """Stand in for a direct trampoline: goes on in the function, through the call's link register."""
         self.direct[group] += 1
         self.direct_registers[:, group] = lanes.x[:, group]
-        lanes.pc[group] = lanes.x[T0, group] & _U64(0xFFFF_FFFF_FFFF_FFFE)
+        lanes.pc[group] = lanes.x[self.trial.link, group] & _U64(0xFFFF_FFFF_FFFF_FFFE)
 
 
 def arrived(observation: Observation, where: U64Array | int) -> BoolArray:

@@ -423,3 +423,19 @@ def test_host_outside() -> None:
         memory.write(0x100F, b"ab")
     assert memory.read(0x100F, 1) == b"\0"
     assert memory.read(0x100F, 0) == b""
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_an_alias_of_an_alias_leads_nowhere(width: int) -> None:
+    memory = Memory()
+    memory.alias(0x1000, 0x1000, 0x1000)
+    with pytest.raises(Trap) as caught:
+        memory.load(width, 0x1008)
+    assert (caught.value.cause, caught.value.tval) == (Cause.LOAD_FAULT, 0x1008)
+    with pytest.raises(Trap) as caught:
+        memory.store(width, 0x1008, 1)
+    assert (caught.value.cause, caught.value.tval) == (Cause.STORE_FAULT, 0x1008)
+    with pytest.raises(Trap):
+        memory.read(0x1008, width)
+    with pytest.raises(Trap):
+        memory.write(0x1008, bytes(width))

@@ -13,11 +13,11 @@ from genpatch.verify.scene import FUNCTIONS
 from genpatch.verify.trial import Behaviour
 
 EVERYTHING = Abilities(
-    functions=frozenset(FUNCTIONS), literal=True, unique_ops=True, direct=True, direct_field=True, direct_slot=True,
+    functions=frozenset(FUNCTIONS), literal=True, unique_ops=True, direct=True, direct_slot=True,
     regs_caller=True, graph=True, frame=True, kprobe=True,
 )  # fmt: skip
 NOTHING = Abilities(
-    functions=frozenset(), literal=False, unique_ops=False, direct=False, direct_field=False, direct_slot=False,
+    functions=frozenset(), literal=False, unique_ops=False, direct=False, direct_slot=False,
     regs_caller=False, graph=False, frame=False, kprobe=False,
 )  # fmt: skip
 BY_NAME = {state.name: state for state in STATES}
