@@ -229,6 +229,19 @@ class Hart:
         finally:
             self._count_retired()
 
+    def issue(self, word: int) -> Outcome | None:
+        """Execute an instruction as if it had been fetched at pc, whatever is in memory there; otherwise as `step`."""
+        self._started = self._left = 1
+        self.memory.observer = self._observe
+        try:
+            return self._execute(self._made_of(self.pc, word))
+        except _Halt as halt:
+            return halt.outcome
+        except Trap as trap:
+            return self._take(trap)
+        finally:
+            self._count_retired()
+
     def trace(self, budget: int | None = None) -> Iterator[Retired | Outcome]:
         """Execute as `run` does and yield each instruction that retired, at last the Outcome."""
         left = MASK64 if budget is None else budget
@@ -322,10 +335,10 @@ class Hart:
                 return None
         return None
 
-    def _execute(self) -> Outcome | None:
-        """Execute the instruction at pc by itself."""
+    def _execute(self, given: _Code | None = None) -> Outcome | None:
+        """Execute the instruction at pc by itself, or a given one in its place."""
         pc = self.pc
-        entry = self._last = self._code.get(pc) or self._decode(pc)
+        entry = self._last = given or self._code.get(pc) or self._decode(pc)
         try:
             target = entry.run(self, self.x, *entry.operands)
         except CodeWritten:
@@ -355,7 +368,11 @@ class Hart:
     def _decode(self, pc: int) -> _Code:
         if pc & 1 or (pc & 2 and not self.compressed):
             raise Trap(Cause.FETCH_MISALIGNED, pc)
-        word = self.memory.fetch(pc)
+        entry = self._code[pc] = self._made_of(pc, self.memory.fetch(pc))
+        return entry
+
+    def _made_of(self, pc: int, word: int) -> _Code:
+        """Return an instruction word, ready to be executed at pc."""
         insn = decode(word)
         if insn is None or (insn.size == 2 and not self.compressed):
             name = foreign(word) if insn is None else ""
@@ -364,8 +381,7 @@ class Hart:
         function = step_function(SPECS[base.name], not self.compressed)
         operands = (base.rd or SINK, base.rs1, base.rs2, base.imm, pc, pc + insn.size & MASK64, base.csr)
         is_system = bool(calls_of(base.spec.run) & SYSTEM)
-        entry = self._code[pc] = _Code(function, operands, insn, is_system)
-        return entry
+        return _Code(function, operands, insn, is_system)
 
     def _is_hot(self, pc: int) -> bool:
         count = self._counts.get(pc, 0) + 1

@@ -129,6 +129,8 @@ class Site:
         registers: first values, x0 to x31.
         stack: the victim's own memory; what it stores elsewhere is wild.
         ops_register: number of the callback's argument that holds the ops.
+        breakpoints: addresses at which an ebreak, when it is what is executed there, counts as a callback: address
+            to the ops that it stands for and the bytes of the instruction that the host then executes in its place.
     """
 
     func: int
@@ -141,6 +143,7 @@ class Site:
     registers: tuple[int, ...]
     stack: Span
     ops_register: int = 12
+    breakpoints: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
