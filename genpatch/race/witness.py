@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ..isa.insn import decode
 from ..units import as_hex
-from .explore import HART_NAMES, Explorer, P, Result, Step
+from .explore import Explorer, Result, Step
 from .model import Act, Kind
 from .victim import Local
+from .worlds import HART_NAMES
 
 __all__ = ["WitnessLine", "lines_of", "two_columns"]
 
@@ -33,7 +34,6 @@ def lines_of(result: Result, kind: Kind) -> list[WitnessLine]:
         kind: one of its witnesses.
     """
     explorer, witness = result.explorer, result.witnesses[kind]
-    assert explorer is not None
     lines = [line for step in witness.steps for line in _of_step(explorer, step)]
     return [*lines, WitnessLine("", f"{kind}: {witness.broken.text}")]
 
@@ -63,19 +63,21 @@ def _of_step(explorer: Explorer, step: Step) -> Iterator[WitnessLine]:
     name = explorer.victim.name
     match action.what:
         case "event" | "store":
-            event = explorer.ops[action.who][action.number].event
+            event = explorer.worlds.ops[action.who][action.number].event
             who = "patcher" if action.who == 0 else "patcher 2"
             yield WitnessLine(who, _event_text(explorer, step))
             if event.act is Act.STOP and before.local >= 0:
                 yield WitnessLine("victim", f"(preempted at {name(explorer.victim.locals[before.local].pc)})")
         case "visible":
-            piece = explorer.pieces[action.number]
+            piece = explorer.worlds.pieces[action.number]
             yield WitnessLine("harts", f"(the store at {name(piece.at)} becomes visible)")
         case "fence.i":
             yield WitnessLine("harts", f"({HART_NAMES[action.number]} executes fence.i)")
         case "begin":
             late = ", the patcher has returned" if step.after is not None and step.after.after else ""
-            yield WitnessLine("victim", f"calls {name(explorer.scenario.site.func)} on {_hart(before, step)}{late}")
+            yield WitnessLine(
+                "victim", f"calls {name(explorer.scenario.site.func)} on {HART_NAMES[action.number]}{late}"
+            )
         case "migrate":
             yield WitnessLine("victim", f"(preempted, goes on on {HART_NAMES[action.number]})")
         case "run":
@@ -86,17 +88,13 @@ def _of_step(explorer: Explorer, step: Step) -> Iterator[WitnessLine]:
             yield from _of_fetch(explorer, step)
 
 
-def _hart(before: object, step: Step) -> str:
-    return HART_NAMES[step.action.number]
-
-
 def _event_text(explorer: Explorer, step: Step) -> str:
-    op = explorer.ops[step.action.who][step.action.number]
+    op = explorer.worlds.ops[step.action.who][step.action.number]
     if op.act is None:
         return "returns"
     if op.act is not Act.STORE:
         return op.event.text
-    piece = explorer.pieces[op.piece]
+    piece = explorer.worlds.pieces[op.piece]
     value = f" = {int.from_bytes(piece.data, 'little'):#x}" if len(piece.data) <= 8 else ""
     what = f" ({op.event.what})" if op.event.what else ""
     late = ", not visible yet" if step.action.what == "store" else ""
@@ -154,12 +152,12 @@ def _of_fetch(explorer: Explorer, step: Step) -> Iterator[WitnessLine]:
     if not words:
         yield WitnessLine("victim", f"{victim.name(pc)}: cannot be fetched")
         return
-    timeline = (*before.seen, *_pending(before.pending)) if before.hart == P else before.seen
+    timeline, _ = explorer.worlds.view(before.world, before.hart)
     for word in words:
         size = 2 if word & 3 != 3 else 4
         note = ""
         if victim.is_patched(pc, size):
-            newest = explorer.timelines.bytes_at(timeline, pc, size)[-1]
+            newest = explorer.worlds.timelines.bytes_at(timeline, pc, size)[-1]
             note = "" if newest == word.to_bytes(size, "little") else "  [stale]"
         seen = f"  -> {_value(explorer, action.value)}" if action.value >= 0 and word == words[-1] else ""
         yield WitnessLine("victim", f"{victim.name(pc)}: {_text(word, pc)}{seen}{note}")
@@ -169,10 +167,6 @@ def _of_fetch(explorer: Explorer, step: Step) -> Iterator[WitnessLine]:
 def _value(explorer: Explorer, value: int) -> str:
     named = explorer.victim.name(value)
     return named if named == as_hex(value) else f"{named} ({as_hex(value)})"
-
-
-def _pending(mask: int) -> tuple[int, ...]:
-    return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)
 
 
 def _text(word: int, pc: int) -> str:
