@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from ..errors import GenpatchError
 from ..isa.assemble import assemble
+from ..isa.encoding import REG_NUMBERS
 from ..machine.memory import PAGE, Memory
 from ..schemes import CallScheme, get_scheme
 from ..schemes.bench import TRANSITIONS, Bench, Step, StepKind, bench_of
@@ -83,25 +84,19 @@ def _site(bench: Bench) -> Site:
     scheme = bench.scheme
     values = [0x5EED_0000_0000_0000 + 0x1_0000_0001 * number for number in range(32)]
     values[0], values[1], values[2] = 0, _PARENT, _STACK.end - 0x200
-    values[3] = bench.gp
-    numbers = {name: number for number, name in enumerate(_names())}
+    for number, value in bench.fixed.items():
+        values[number] = value
     return Site(
         func=bench.func,
         body=bench.body,
         code=bench.code,
         callbacks=frozenset(bench.callbacks),
         directs={address: bench.ops[name] for address, name in bench.directs.items()},
-        link=numbers[scheme.link],
-        clobbers=frozenset(numbers[name] for name in scheme.clobbers),
+        link=REG_NUMBERS[scheme.link],
+        clobbers=frozenset(REG_NUMBERS[name] for name in scheme.clobbers),
         registers=tuple(values),
         stack=_STACK,
     )
-
-
-def _names() -> tuple[str, ...]:
-    from ..isa.encoding import REG_NAMES
-
-    return tuple(REG_NAMES)
 
 
 def _events(steps: Iterable[Step], environment: Environment) -> list[Event]:
@@ -153,10 +148,7 @@ def _store(step: Step) -> Event:
 
 def _neighbour() -> list[Event]:
     """What a second patcher does meanwhile: it writes one instruction of another function."""
-    return [
-        Event(act=Act.STORE, at=_NEIGHBOUR, data=assemble("ebreak", 0), what="another function"),
-        *_told(RemoteFence.PRESENT),
-    ]
+    return [Event(act=Act.STORE, at=_NEIGHBOUR, data=assemble("ebreak", 0), what="another function")]
 
 
 def _sharing(events: list[Event], environment: Environment) -> tuple[Event, ...]:

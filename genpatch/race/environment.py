@@ -21,7 +21,8 @@ __all__ = ["ENVIRONMENTS", "Environment", "Fetch", "Fused", "Patching", "Preempt
 
 
 class Preemption(StrEnum):
-    """Where a task may be made to give up its hart."""
+    """Where a task gives up its hart: anywhere when it is full; else only where it sleeps, which is outside of sleds
+    and trampolines, and for a patcher before and after patching and where it waits."""
 
     NONE = "none"
     VOLUNTARY = "voluntary"
@@ -147,8 +148,8 @@ _LIST = (
         patcher=Patching.INTERRUPTED,
     ),
     Environment(name="itself", what="the patcher calls the function", patcher=Patching.ITSELF),
-    Environment(name="two-locked", what="two patchers that take turns", preemption=_FULL, patchers=2),
-    Environment(name="two-patchers", what="two patchers without a lock", preemption=_FULL, patchers=2, lock=False),
+    Environment(name="two-locked", what="two patchers that take turns", patchers=2),
+    Environment(name="two-patchers", what="two patchers without a lock", patchers=2, lock=False),
 )  # fmt: skip
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType({each.name: each for each in _LIST})
 """Those that have a name, in the order of tables. To add one, add a record."""

@@ -9,7 +9,8 @@ The reduction leaves out interleavings that differ in nothing that anybody could
 - an instruction of the victim that nobody patches, and that loads nothing that somebody patches, commutes with
   everything: the victim goes on to the next that does not in one step;
 - a fence behind stores that are visible, and a lock or a fixmap slot if there is one patcher, commute with everything;
-- a store that the patcher's next event waits for is never seen late: being stored later is the same;
+- a store that the patcher's next event waits for is never seen late: being stored later is the same; nor is one that
+  is made while all others are stopped, for when they go on they see it;
 - nothing can go wrong any more once the only call is over, if there is one patcher.
 """
 
@@ -131,6 +132,7 @@ class Explorer:
         self.own_call = environment.patcher is not Patching.ELSEWHERE
         self.runs_stopped = environment.patcher is Patching.ITSELF
         self.keeps_hart = not full or self.own_call  # a call on the patcher's hart is not interrupted by the patcher
+        self.takes_turns = not full and not self.own_call  # a task runs on the patcher's hart only when that sleeps
         single = self.worlds.single
         self.migrates = full and environment.migration and environment.harts > 1 and not self.own_call
         self.harts = (P, A, B) if single else (A, B)
@@ -222,7 +224,10 @@ class Explorer:
         after = int(self.worlds.is_over(world))
         moment = len(self.worlds.worlds[world].seen) if after else since
         start = self.victim.start
-        return [(Action(-1, "begin", hart), (world, start, hart, after, moment, ()), None) for hart in self.begins]
+        harts = self.begins
+        if self.takes_turns and P in harts and not self.worlds.lets_others_run(world):
+            harts = tuple(hart for hart in harts if hart != P)
+        return [(Action(-1, "begin", hart), (world, start, hart, after, moment, ()), None) for hart in harts]
 
     def _execute(self, state: Plain) -> list[Next]:
         """Let the victim execute one instruction, or one pair, in each way in which it may be fetched."""
@@ -266,7 +271,9 @@ class Explorer:
         """Return what fetched words do: of two that are fused, the second follows if the first does not jump."""
         victim = self.victim
         move = victim.move(local, words[0])
-        follows = len(words) > 1 and move.is_plain and victim.locals[move.target].pc == victim.locals[local].pc + 4
+        pc = victim.locals[local].pc
+        falls_through = move.is_plain and victim.locals[move.target].pc == pc + 4 != self.scenario.site.body
+        follows = len(words) > 1 and falls_through
         if follows:
             move = victim.move(move.target, words[1])
         return Action(-1, "fetch", 0, words if follows else words[:1]), move
@@ -274,8 +281,8 @@ class Explorer:
     def _loaded(self, state: Plain, action: Action, load: Load) -> list[Next]:
         """Return what a load of patched bytes comes to, for each value that it may see."""
         world, local, hart, after, since, loads = state
-        timeline, _ = self.worlds.view(world, hart)
-        first = len(timeline) if hart == P else since
+        timeline, fetched = self.worlds.view(world, hart)
+        first = len(timeline) if hart == P else max(since, fetched)  # an instruction loads after it was fetched
         for ordinal, (address, moment) in enumerate(loads):
             if load.origins >> ordinal & 1 or address == load.address:
                 first = max(first, moment)
@@ -310,7 +317,7 @@ class Explorer:
             return action, (None if broken is not None else (world, DONE, hart, after, since, ())), broken
         if move.fences:
             here = self.worlds.worlds[world]
-            since = len(here.seen) if "fence" in move.fences else since
+            since = len(here.seen)
             if "fence.i" in move.fences:
                 world = self.worlds.number(here._replace(floors=fenced(here, hart)))
         return action, (world, move.target, hart, after, since, loads), None

@@ -83,9 +83,14 @@ class Timelines:
                 before = self.bytes_at(timeline[:-1], address, size)
                 found = (*before, _written(before[-1], address, self.pieces[timeline[-1]]))
             else:
-                found = (self.memory.read(address, size),)
+                found = (self._first_bytes(address, size),)
             self._bytes[key] = found
         return found
+
+    def _first_bytes(self, address: int, size: int) -> bytes:
+        """Return bytes at moment 0; zeros, which are no instruction, where nothing is mapped."""
+        mapped = (self.memory.mapping_at(at) is not None for at in range(address, address + size))
+        return b"".join(self.memory.read(at, 1) if there else b"\0" for at, there in enumerate(mapped, address))
 
     def loads(self, timeline: Timeline, address: int, width: int, first: int) -> list[tuple[int, int]]:
         """Return what a load may see from a moment on: (value, earliest moment that all of it is from).

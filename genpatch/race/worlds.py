@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .environment import Environment, Preemption
+from .environment import Environment, Patching, Preemption
 from .model import Act, Broken, Event, Kind, Scenario
 from .timeline import Timeline, Timelines, pieces_of
 from .victim import Victim
@@ -24,6 +24,7 @@ HART_NAMES = ("the patcher's hart", "hart 1", "hart 2")
 
 _RETURN = Event(act=Act.UNLOCK, what="return")
 _WAITING = frozenset({Act.FENCE, Act.STOP, Act.RESUME, Act.WAIT_TASKS, Act.UNLOCK})
+_SLEEPING = frozenset({Act.LOCK, Act.STOP, Act.WAIT_TASKS})
 _INVISIBLE = frozenset({Act.FENCE, Act.LOCK, Act.UNLOCK, Act.MAP, Act.UNMAP})
 
 
@@ -167,6 +168,11 @@ class Worlds:
         """Tell whether all patchers have returned."""
         return all(at == len(ops) for at, ops in zip(self.worlds[number].at, self.ops, strict=True))
 
+    def lets_others_run(self, number: int) -> bool:
+        """Tell whether another task may run on the patcher's hart without preemption: it sleeps, or is not patching."""
+        places = zip(self.worlds[number].at, self.ops, strict=True)
+        return all(at in (0, len(ops)) or ops[at].act in _SLEEPING for at, ops in places)
+
     def freed(self, number: int) -> list[Event]:
         """Return what has been freed."""
         done = [op.event for ops, at in zip(self.ops, self.worlds[number].at, strict=True) for op in ops[:at]]
@@ -285,7 +291,9 @@ class Worlds:
         stored = world._replace(pending=world.pending | 1 << op.piece, at=_put(world.at, k, at + 1))
         if self._may_show(stored.pending, op.piece):
             yield WorldStep(Action(k, "event", at), self.number(_shown(stored, op.piece)))
-        if not (self.reduce and self.ops[k][at + 1].waits and not world.pending):
+        unseen = self._stopped[k][at] and self.environment.patcher is not Patching.ITSELF
+        waits = self.ops[k][at + 1].waits and not world.pending
+        if not (self.reduce and (waits or unseen)):
             yield WorldStep(Action(k, "store", at), self.number(stored))
 
     def _finished(self, world: World) -> Broken | None:

@@ -24,6 +24,28 @@ class Need(StrEnum):
     REMOTE_FENCE_I = "remote fence.i"
     STORE_8 = "8-byte store"
     LANDING_PAD = "landing pad"
+    FUSED_PAIR = "auipc + jalr fetched at once"
+
+
+class Place(StrEnum):
+    """What a store's distance is counted from."""
+
+    FUNC = "func"
+    SLOT = "slot"
+    """A pointer in data that the trampoline loads."""
+    TRAMPOLINE = "trampoline"
+    """The tracer's own trampoline."""
+
+
+class OpsIn(StrEnum):
+    """Where the code behind the call finds its ops."""
+
+    LITERAL = "literal"
+    """In the bytes below func."""
+    SLOT = "slot"
+    """In a pointer elsewhere in data."""
+    OWN = "own"
+    """In a word of the trampoline's own: each tracer has a trampoline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +53,25 @@ class Store:
     """One store that patching makes.
 
     Args:
-        at: distance from func [bytes, signed].
-        width: [bytes].
+        at: distance from `place` [bytes, signed].
+        width: [bytes]; 0 for all of the place.
         what: what is stored, for people.
+        place: what `at` is counted from.
+        is_data: what is stored is loaded, never executed.
+        is_published: every hart shall see it before the next store is made.
     """
 
     at: int
     width: int
     what: str
+    place: Place = Place.FUNC
+    is_data: bool = False
+    is_published: bool = False
+
+    @property
+    def patches(self) -> bool:
+        """It changes instructions of a sled."""
+        return self.place is Place.FUNC and not self.is_data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +82,7 @@ class Traits:
         before, after: sled bytes below and from func.
         ip_offset: what the kernel patches first, minus func [bytes].
         link: the register the trampoline returns through.
-        literal: where the trampoline loads the ops pointer, minus func [bytes]; 0 for "it does not".
+        literal: -8 if the trampoline loads the ops pointer from below func, however far; 0 for "it does not".
         direct: the trampoline looks at ops->direct_call before it makes a frame.
         call_width: bytes of instructions that ftrace_make_call writes.
     """
@@ -79,16 +112,24 @@ class CallScheme:
         alignment: what func must be a multiple of for the stores to be single [bytes].
         ip_offset: ftrace's site address minus func [bytes].
         link: link register of the call.
-        disabled, enabled: the words from func on, as assembler text with the holes {hi20} and {lo12}.
-        enable: the stores that turn a disabled site into an enabled one, in order; disabling writes the same places.
+        disabled, enabled: what stands from func on, as assembler text, with holes: {hi20} and {lo12} of the
+            distance to where the call goes, {target} for that address.
         init: the stores that make a compiled sled a disabled site.
+        enable: the stores that turn a disabled site into an enabled one, in order.
+        change: those that lead an enabled site from one tracer to another.
+        disable: those that turn an enabled site into a disabled one.
+        ops_in: where the ops are found.
         literal: where the ops pointer lives, minus func [bytes], or None.
         literal_alignment: what the literal's address must be a multiple of [bytes].
+        dispatcher: a routine of each function's own, minus func [bytes], or None.
+        below: other words below func, as pairs of distance and assembler text.
+        direct_call: the trampoline goes to ops->direct_call, where there is one, before it makes a frame.
         frozen_auipc: the auipc is written once, so every target must share its hi20.
-        reach: distances that the call covers, from its first instruction [bytes].
+        base: the register that targets are near to; None where they are reached from the pc.
+        reach: distances that the call covers, from its first instruction or from the base register [bytes].
         clobbers: registers the call may change on the way to the trampoline.
         needs: what it takes to be safe.
-        traits: how it betrays itself in an image.
+        traits: how it betrays itself in an image; nothing where it looks like another one.
         refines: a scheme of which this one is a variant, or None.
         source: commits or documents.
     """
@@ -103,11 +144,18 @@ class CallScheme:
     link: Link
     disabled: tuple[str, ...]
     enabled: tuple[str, ...]
-    enable: tuple[Store, ...]
     init: tuple[Store, ...]
+    enable: tuple[Store, ...]
+    change: tuple[Store, ...]
+    disable: tuple[Store, ...]
+    ops_in: OpsIn
     literal: int | None = None
     literal_alignment: int = 8
+    dispatcher: int | None = None
+    below: tuple[tuple[int, str], ...] = ()
+    direct_call: bool = False
     frozen_auipc: bool = False
+    base: str | None = None
     reach: range
     clobbers: frozenset[str]
     needs: frozenset[Need]
@@ -118,17 +166,28 @@ class CallScheme:
     @property
     def code_store(self) -> Store:
         """The widest store into instructions that enabling makes."""
-        return max((store for store in self.enable if store.at >= 0), key=lambda store: store.width)
+        return max((store for store in self.enable if store.patches), key=lambda store: store.width)
 
     @property
     def words_patched(self) -> int:
         """How many instruction words enabling rewrites."""
-        return sum(store.width for store in self.enable if store.at >= 0) // 4
+        return sum(store.width for store in self.enable if store.patches) // 4
 
     @property
     def is_multi_word(self) -> bool:
         """More than one instruction changes, so a task may be preempted between them."""
         return self.words_patched > 1
+
+    @property
+    def return_offset(self) -> int:
+        """Where the call of an enabled site returns to, minus func [bytes]."""
+        texts = [line.split(",")[0] for line in self.enabled]
+        return 4 * next(at for at, text in enumerate(texts, 1) if text in (f"jalr {self.link}", f"jal {self.link}"))
+
+    @property
+    def is_in_linux(self) -> bool:
+        """A released kernel has had it; the others were proposed."""
+        return self.source.startswith("linux ")
 
 
 def named(schemes: tuple[CallScheme, ...]) -> MappingProxyType[str, CallScheme]:

@@ -42,21 +42,24 @@ def infer_scheme(image: KernelImage, sites: Sites, code: PatchingCode) -> Scheme
 
     The code decides first (how much ftrace_make_call writes, what ftrace_caller loads, how it returns);
     the sled shape decides only among schemes that the code does not tell apart, so that an image whose
-    sleds do not suit its code is still recognised as what its code implements.
+    sleds do not suit its code is still recognised as what its code implements. A scheme that no released
+    kernel has had is thought of only where the sleds are its own.
     """
     seen, evidence = _observe(sites, code)
     code_traits = {"link", "literal", "direct", "call_width", "ip_offset"}
     candidates, contradictions = [], []
     for scheme in CATALOG.values():
-        if scheme.owner != "ftrace":
+        if scheme.owner != "ftrace" or not scheme.traits.known():
             continue
         wanted, got = scheme.traits.known(), seen.known()
+        by_sled = sum(wanted[name] == got[name] for name in wanted.keys() & got.keys() - code_traits)
+        if by_sled < 2 and not scheme.is_in_linux:
+            continue
         wrong = [name for name in wanted.keys() & got.keys() if name in code_traits and wanted[name] != got[name]]
         if wrong:
             contradictions.append(f"{scheme.name}: {', '.join(f'{n} is {got[n]}' for n in sorted(wrong))}")
             continue
         by_code = sum(name in code_traits for name in wanted.keys() & got.keys())
-        by_sled = sum(wanted[name] == got[name] for name in wanted.keys() & got.keys() - code_traits)
         candidates.append((by_code, by_sled, scheme))
     chosen = _choose(candidates, seen)
     mismatches: tuple[str, ...] = ()
@@ -109,7 +112,7 @@ def _nearest(seen: Traits, ip_offset: int | None) -> tuple[CallScheme | None, tu
     for scheme in CATALOG.values():
         wanted = scheme.traits.known()
         shared = wanted.keys() & got.keys()
-        if scheme.owner == "ftrace" and shared and scheme.refines is None:
+        if scheme.owner == "ftrace" and scheme.is_in_linux and shared and scheme.refines is None:
             wrong = sorted(name for name in shared if wanted[name] != got[name])
             ranked.append((len(wrong), len(wrong) - len(shared), scheme.name, scheme, wrong))
     ranked.sort(key=lambda row: row[:3])

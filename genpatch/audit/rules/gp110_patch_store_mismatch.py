@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...schemes import CallScheme
+from ...schemes.model import Place
 from ...sites.patching import TextStore
 from ..cases import CALL_OPS_CODE, CALL_OPS_MAKE_CALL, PAIR_CODE, PAIR_MAKE_CALL, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
@@ -81,7 +82,7 @@ def patch_store_mismatch(facts: Facts) -> Iterator[Finding]:
 def _meant(scheme: CallScheme, name: str) -> set[tuple[int, int]]:
     """Return (distance from func, length) of each store that a routine should make."""
     stores = scheme.init if name == "ftrace_init_nop" else scheme.enable
-    return {(store.at, store.width) for store in stores}
+    return {(store.at, store.width) for store in stores if store.place is Place.FUNC}
 
 
 def _relative(scheme: CallScheme, store: TextStore) -> tuple[int, int]:
