@@ -19,8 +19,8 @@ from ..image.model import KernelImage
 from ..isa.insn import decode
 from ..machine.hart import Event as Seen
 from ..machine.hart import Hart
-from ..machine.memory import PAGE, Mapping
-from ..machine.outcome import Trap
+from ..machine.memory import PAGE, Mapping, Memory
+from ..machine.outcome import Outcome, Trap
 from ..run.kernel import A0, GP, RA, RETURN, SP, TP, KernelBench, global_pointer, has_returned
 from ..units import MASK64, Span
 from ..verify.pages import PAGE_OF, ModuleText
@@ -42,6 +42,7 @@ _EXECUTED = frozenset({"flush_icache_all"})
 _CROSS = {"on_each_cpu_cond_mask": 1, "smp_call_function": 0, "smp_call_function_many": 1}
 """Which argument is the function that other harts execute; its argument and whether to wait follow."""
 _TEXT_LOCK = "text_mutex"
+_SLOTS = ("FIX_TEXT_POKE0", "FIX_TEXT_POKE1")
 _BUDGET = 200_000
 _WAITING = 5_000
 """Instructions after which a hart that has not come back counts as waiting."""
@@ -118,9 +119,27 @@ class KernelObserver:
         if fixmap is not None and scene.fixmap_top is None:
             raise ImageError(image.path, expected="to see where text is written", got="; ".join(scene.notes) or FIXMAP)
         if fixmap is None:
-            _make_writable(self.bench)
+            self.make_writable()
         self._believe_in_harts()
         self._hooks = self._hooks_of(fixmap, text)
+
+    def make_writable(self) -> None:
+        """Let code be written where it is, in a kernel that has no other way."""
+        memory = self.bench.memory
+        for mapping in [each for each in memory.mappings if each.permissions.execute and not each.permissions.write]:
+            span = mapping.span
+            memory.unmap(mapping)
+            memory.map(span.start, mapping.content, size=span.size, permissions="rwx", name=mapping.name)
+
+    def answer(self, function: int, value: int) -> None:
+        """Let a function return a value instead of being executed."""
+        self._hooks[function] = lambda hart: _back(hart, value)
+
+    def fresh_memory(self) -> Memory:
+        """Return the memory as it is now, for a victim whose stack is empty."""
+        memory, stack = self.bench.memory.fork(), self.bench.stack
+        memory.write(stack.start, bytes(stack.size))
+        return memory
 
     def _believe_in_harts(self) -> None:
         memory = self.bench.memory
@@ -202,14 +221,12 @@ class KernelObserver:
     def _stop(self, hart: Hart) -> None:
         """Honour stop_machine(function, data, cpus): with cpus every hart calls it, the other one first."""
         function, data, cpus = hart.x[A0 : A0 + 3]
-        back = hart.x[RA]
         self._events.append(Event(act=Act.STOP))
         other = _Other(self, hart) if cpus else None
         if other is not None:
             other.start(function, data)
 
         def resume(hart: Hart) -> None:
-            hart.hooks.pop(back)
             if other is not None:
                 other.go_on()
                 if not other.has_returned:
@@ -220,7 +237,7 @@ class KernelObserver:
                 self.notes.append("stop_machine: one hart is called, the others execute no fence.i of their own")
             self._events.append(Event(act=Act.RESUME))
 
-        hart.hooks[back] = resume
+        _when_back(hart, resume)
         hart.pc, hart.x[A0] = function, data
 
     def _cross(self, hart: Hart, name: str) -> None:
@@ -276,7 +293,7 @@ class KernelObserver:
         if address < sled.start:
             return "the ops pointer" if len(data) == 8 else f"{len(data)} bytes of the ops pointer"
         if len(data) < _SLED_WORD or (address - sled.start) % _SLED_WORD:
-            return f"{len(data)} bytes at func+{address - sled.start:#x}"
+            return f"{len(data)} bytes of an instruction"
         names = []
         for start, end in pairwise(range(0, len(data) + 1, _SLED_WORD)):
             insn = decode(int.from_bytes(data[start:end], "little"))
@@ -297,37 +314,37 @@ class KernelObserver:
         Raises:
             ImageError: one does not return.
         """
-        hart, memory = self.bench.hart, self.bench.memory
-        memory.watch(span)
+        hart = self.bench.hart
+        self.bench.memory.watch(span)
         self._span, self._sled, self._events, self._depth = span, sled, [], 0
         self.notes = []
+        kept = dict(hart.hooks)
         hart.hooks.update(self._hooks)
         hart.log = _Log(self, is_own=True)
         values: list[int] = []
         if inner is not None:
             self._divert(inner, values)
-        for call in calls:
-            outcome = self.bench.call(call.function, *call.arguments, budget=_BUDGET)
-            if not has_returned(outcome):
-                where = self.image.symbols.nearest(outcome.pc)
-                raise ImageError(self.image.path, got=f"{call.function} does not return: {outcome.reason} at {where}")
-            if inner is None:
-                values[:] = [hart.x[A0]]
-        hart.log = None
+        try:
+            for call in calls:
+                self._call(call)
+                if inner is None:
+                    values[:] = [hart.x[A0]]
+        finally:
+            hart.hooks, hart.log = kept, None
         value = values[0] & 0xFFFF_FFFF if values else 0
         return Observed(tuple(self._events), value - (value >> 31 << 32), tuple(dict.fromkeys(self.notes)))
+
+    def _call(self, call: Call) -> None:
+        outcome = self.bench.call(call.function, *call.arguments, budget=_BUDGET)
+        if not has_returned(outcome):
+            where = self.image.symbols.nearest(outcome.pc)
+            raise ImageError(self.image.path, got=f"{call.function} does not return: {outcome.reason} at {where}")
 
     def _divert(self, call: Call, values: list[int]) -> None:
         address, function = self.bench.function(INNER), self.bench.function(call.function)
 
         def divert(hart: Hart) -> None:
-            back = hart.x[RA]
-
-            def note(hart: Hart) -> None:
-                hart.hooks.pop(back)
-                values.append(hart.x[A0])
-
-            hart.hooks[back] = note
+            _when_back(hart, lambda hart: values.append(hart.x[A0]))
             hart.pc = function
             for number, argument in enumerate(call.arguments, A0):
                 hart.x[number] = argument
@@ -389,15 +406,22 @@ def _back(hart: Hart, value: int = 0) -> None:
     hart.pc, hart.x[A0] = hart.x[RA] & ~1, value & MASK64
 
 
+def _when_back(hart: Hart, act: Hook) -> None:
+    """Do something once when the function that is called now comes back, before what waits for its caller."""
+    back = hart.x[RA]
+    before = hart.hooks.get(back)
+
+    def hook(hart: Hart) -> Outcome | None:
+        if before is None:
+            del hart.hooks[back]
+        else:
+            hart.hooks[back] = before
+        act(hart)
+        return before(hart) if before is not None else None
+
+    hart.hooks[back] = hook
+
+
 def _slot_names(image: KernelImage) -> dict[int, str]:
-    known = image.types.enum("fixed_addresses") if image.types is not None and hasattr(image.types, "enum") else None
-    return {number: name for name, number in (known or {}).items() if name.startswith("FIX_TEXT")}
-
-
-def _make_writable(bench: KernelBench) -> None:
-    """Let code be written where it is, in a kernel that has no other way."""
-    memory = bench.memory
-    for mapping in [each for each in memory.mappings if each.permissions.execute and not each.permissions.write]:
-        span = mapping.span
-        memory.unmap(mapping)
-        memory.map(span.start, mapping.content, size=span.size, permissions="rwx", name=mapping.name)
+    numbers = {name: image.types.enumerator(name) for name in _SLOTS} if image.types is not None else {}
+    return {number: name for name, number in numbers.items() if number is not None}

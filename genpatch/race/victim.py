@@ -27,6 +27,7 @@ DONE = -2
 _SP, _RA = 2, 1
 _ABOVE, _BELOW = 512, 1536
 """Bytes of stack that are kept, above and below the first sp; a trampoline's frame is 112 or 288."""
+_EBREAKS = (0x0010_0073, 0x9002)
 _CALLER_SAVED = (1, 5, 6, 7, *range(10, 18), *range(28, 32))
 _JUNK = 0x7A11_0000_0000
 """What a callback leaves in registers that it may change; with the register's number added."""
@@ -222,6 +223,10 @@ class Victim:
 
     def _execute(self, number: int, word: int, origin: int = 0) -> Move:
         local, hart = self.locals[number], self.hart
+        if word in _EBREAKS and local.pc in self.site.breakpoints:
+            ops, original = self.site.breakpoints[local.pc]
+            local = local._replace(behaviour=(*local.behaviour, ops))
+            word = int.from_bytes(original, "little")  # executed out of line, as if it stood here
         hart.x[:32], hart.pc, hart.log = list(local.x), local.pc, []
         hart.reservation = None
         self.memory.write(self.window.start, local.stack)

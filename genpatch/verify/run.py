@@ -210,7 +210,7 @@ def run_states(
         guests: the modules that the sites are of.
         states, progress: as of `verify`.
     """
-    result.terms = _terms(result, scene, code)
+    result.terms = terms_of(result, scene, code)
     if scene.framing:
         result.sequences[UPDATE] = scene.framing
     run = _Run(result, scene, code, chosen, guests)
@@ -232,7 +232,8 @@ def run_states(
     result.insns = run.patcher.lanes.insns
 
 
-def _terms(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
+def terms_of(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
+    """Return the contract of a kernel's sites."""
     scheme, sites = result.verdict.scheme, result.sites
     assert scheme is not None
     adjust = code.call_adjust

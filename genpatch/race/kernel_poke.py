@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What else a kernel patches while it is running: BPF programs, and functions that a kprobe is put on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..errors import ImageError, TypesError, UsageError
+from ..image.btf import StructLayout
+from ..isa.encoding import REG_NUMBERS
+from ..isa.insn import Insn, decode
+from ..machine.memory import PAGE
+from ..schemes import get_scheme
+from ..units import Span
+from ..verify.stubs import FIXMAP
+from .kernel_site import FtraceSite, Kernel
+from .model import Behaviour, Scenario, Site
+from .observe import Call, KernelObserver, Observed
+
+__all__ = ["BPF", "KPROBE", "poke_program", "probe"]
+
+BPF, KPROBE = "bpf text poke", "kprobe"
+_POKE = "bpf_arch_text_poke"
+_TYPES = ("BPF_MOD_NOP", "BPF_MOD_CALL")
+_PROGRAM_AT = 0x144
+"""Where in its page a BPF program is put: they are aligned to 4 and no more."""
+_PROGRAM_NOPS = 16
+_NOP, _RET = b"\x13\x00\x00\x00", b"\x67\x80\x00\x00"
+_DIRECT_AT = (0x400, 0x2_0A9C)
+"""Where two trampolines stand in the host's part of memory; as seen from a program they share neither half."""
+_ANSWER_YES = ("is_bpf_text_address", "bpf_address_lookup")
+_ARM, _DISARM = "arch_arm_kprobe", "arch_disarm_kprobe"
+
+
+def poke_program(kernel: Kernel) -> tuple[list[Scenario], list[str]]:
+    """Let the kernel attach a trampoline to a BPF program, replace it by another and detach it.
+
+    Returns:
+        (scenarios, what could not be made and why).
+    """
+    if kernel.image.address_of(_POKE) is None:
+        return [], [f"no {BPF}: no {_POKE}"]
+    try:
+        program = _Program(kernel)
+        program.go_through()
+    except (ImageError, UsageError) as error:
+        return [], [f"no {BPF}: {error}"]
+    return program.scenarios, program.notes
+
+
+class _Program:
+    """A BPF program in a machine of its own: nops where the sled is, and more behind, so that its length is seen."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel, self.scene = kernel, kernel.scene
+        self.observer = observer = KernelObserver(kernel.image, kernel.scene, kernel.foreign_text)
+        self.at = kernel.program_page + _PROGRAM_AT
+        code = _NOP * _PROGRAM_NOPS + _RET
+        self.whole = Span(self.at, self.at + len(code))
+        page = bytes(_PROGRAM_AT) + code
+        observer.bench.memory.map(kernel.program_page, page, size=PAGE, permissions="rx", name="bpf program")
+        if kernel.image.address_of(FIXMAP) is None:
+            observer.make_writable()
+        for name in _ANSWER_YES:
+            address = kernel.image.address_of(name)
+            if address is not None:
+                observer.answer(address, 1)
+        self.directs = tuple(kernel.scene.host.start + at for at in _DIRECT_AT)
+        self.scenarios: list[Scenario] = []
+        self.notes: list[str] = []
+        self._newer: bool | None = self._signature()
+
+    def _signature(self) -> bool | None:
+        """Tell whether it takes an old and a new type; None where that is not known."""
+        types = self.kernel.image.types
+        proto = types.func_proto(_POKE) if types is not None else None
+        return None if proto is None else len(proto.parameters) == 5
+
+    def _type(self, name: str, otherwise: int) -> int:
+        types = self.kernel.image.types
+        value = types.enumerator(name) if types is not None else None
+        return otherwise if value is None else value
+
+    def _arguments(self, old: int, new: int, newer: bool) -> tuple[int, ...]:
+        if not newer:
+            return self.at, self._type(_TYPES[1], 0), old, new
+        nop, call = self._type(_TYPES[0], 0), self._type(_TYPES[1], 1)
+        return self.at, call if old else nop, call if new else nop, old, new
+
+    def _poke(self, old: int, new: int) -> Observed:
+        for newer in (True, False) if self._newer is None else (self._newer,):
+            call = Call(_POKE, self._arguments(old, new, newer))
+            memory, whole = self.observer.bench.memory, self.whole
+            before = memory.read(whole.start, whole.size)
+            seen = self.observer.observe([call], whole, whole)
+            if not seen.value and memory.read(whole.start, whole.size) != before:
+                self._newer = newer
+                return seen
+        got = f"it returns {seen.value}" if seen.value else "it changes nothing"
+        raise ImageError(self.kernel.image.path, expected=f"{_POKE} to patch a program", got=got)
+
+    def go_through(self) -> None:
+        """Attach, replace and detach."""
+        first, second = self.directs
+        steps = (("attach", 0, first), ("change", first, second), ("detach", second, 0))
+        found = []
+        for name, old, new in steps:
+            memory = self.observer.fresh_memory()
+            seen = self._poke(old, new)
+            self.notes += [note for note in seen.notes if note not in self.notes]
+            found.append((name, old, new, memory, seen))
+        end = max(store.at + len(store.data) for *_, seen in found for store in seen.stores)
+        site = self._site(Span(self.at, end))
+        lines = {
+            self.at: "program", end: f"program+{end - self.at:#x}", self.scene.parent: "the caller",
+            first: "trampoline 1", second: "trampoline 2",
+        }  # fmt: skip
+        for name, old, new, memory, seen in found:
+            was: Behaviour = (old,) if old else ()
+            becomes: Behaviour = (new,) if new else ()
+            made = Scenario(
+                name=f"{BPF}: {name}", memory=memory, site=site, patchers=(seen.events,), old=was, new=becomes,
+                ops=frozenset(self.directs), lines=lines,
+            )  # fmt: skip
+            self.scenarios.append(made)
+
+    def _site(self, sled: Span) -> Site:
+        scheme = get_scheme("bpf-fentry")
+        return Site(
+            func=self.at,
+            body=sled.end,
+            code={"sled": sled},
+            callbacks=frozenset(),
+            directs={address: address for address in self.directs},
+            link=REG_NUMBERS[scheme.link],
+            clobbers=frozenset(REG_NUMBERS[name] for name in scheme.clobbers),
+            registers=self.kernel.registers(self.observer),
+            stack=self.observer.bench.stack,
+        )
+
+
+def probe(at: FtraceSite) -> tuple[list[Scenario], list[str]]:
+    """Let the kernel put a kprobe on a function that is not traced, and take it away.
+
+    Returns:
+        (scenarios, what could not be made and why).
+    """
+    image = at.image
+    layout = image.types.struct("kprobe") if image.types is not None else None
+    missing = [name for name in (_ARM, _DISARM) if image.address_of(name) is None]
+    if missing or layout is None:
+        why = f"no {' and no '.join(missing)}" if missing else "struct kprobe: no type"
+        return [], [f"no {KPROBE}: {why}"]
+    try:
+        return list(_probes(at, layout)), [f"{KPROBE}: what is locked around {_ARM} was not seen"]
+    except (ImageError, TypesError) as error:
+        return [], [f"no {KPROBE}: {error}"]
+
+
+def _probes(at: FtraceSite, layout: StructLayout) -> Iterator[Scenario]:
+    bench = at.observer.bench
+    where = at.func if at.ip != at.func else at.body
+    insn = decode(bench.memory.fetch(where))
+    if insn is None or insn.target(where) is not None or insn.name in ("jalr", "c.jr", "c.jalr"):
+        raise ImageError(at.image.path, expected=f"an instruction that goes on at {at.name}", got="another")
+    original = bench.memory.read(where, insn.size)
+    probe = bench.place(bytes(layout.size))
+    bench.memory.write(probe + layout.offset("addr"), where.to_bytes(8, "little"))
+    opcode = layout.member("opcode")
+    bench.memory.write(probe + opcode.offset, original.ljust(opcode.size, b"\0"))
+    site = _site(at, where, insn, probe, original)
+    sled = Span(site.func, site.body)
+    for name, function, old, new in (("arm", _ARM, (), (probe,)), ("disarm", _DISARM, (probe,), ())):
+        memory = at.observer.fresh_memory()
+        seen = at.observer.observe([Call(function, (probe,))], Span(where, where + insn.size), sled)
+        if not seen.stores:
+            raise ImageError(at.image.path, expected=f"{function} to store to {at.name}", got="no store")
+        at.notes += [note for note in seen.notes if note not in at.notes]
+        made = at.scenario(f"{KPROBE}: {name}", memory, seen.events, site, old, new)
+        yield replace(made, lines={**made.lines, probe: "the kprobe"})
+
+
+def _site(at: FtraceSite, where: int, insn: Insn, probe: int, original: bytes) -> Site:
+    """Return a victim that runs through the probed instruction, also where it is the first of the body."""
+    site = at.site()
+    breakpoints = {where: (probe, original)}
+    if where != site.body:
+        return replace(site, breakpoints=breakpoints)
+    body = where + insn.size
+    clobbers = site.clobbers | ({insn.base.rd} if insn.base.rd > 0 else frozenset())
+    return replace(site, body=body, code={"sled": Span(site.func, body)}, clobbers=clobbers, breakpoints=breakpoints)
