@@ -11,12 +11,16 @@ The reduction leaves out interleavings that differ in nothing that anybody could
 - a fence behind stores that are visible, and a lock or a fixmap slot if there is one patcher, commute with everything;
 - a store that the patcher's next event waits for is never seen late: being stored later is the same; nor is one that
   is made while all others are stopped, for when they go on they see it;
+- the order in which stores became visible that every hart has to see is forgotten;
 - nothing can go wrong any more once the only call is over, if there is one patcher.
 """
 
 from __future__ import annotations
 
+import gc
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple
@@ -150,6 +154,10 @@ class Explorer:
 
     def run(self, max_states: int) -> Result:
         """Visit all states, at most so many."""
+        with _no_collection():
+            return self._search(max_states)
+
+    def _search(self, max_states: int) -> Result:
         started = perf_counter()
         result = Result(self)
         first: Plain = (0, WAITING, A, 0, 0, ())
@@ -375,6 +383,18 @@ class Explorer:
                 return None
             move = victim.move(local, word)
         return move if move.is_plain and move.broken is None else None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for cycles among millions of tuples, which have none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _witness(

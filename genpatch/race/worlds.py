@@ -127,6 +127,8 @@ class Worlds:
         self.timelines = Timelines(scenario.memory, self.pieces, environment.fetch, environment.fused)
         self.single = len(self.ops) == 1
         self.frees = [event for events in scenario.patchers for event in events if event.act is Act.FREE]
+        full = environment.preemption is Preemption.FULL
+        self.uses_b = full and environment.migration  # else nobody ever runs there
         self._owner = {op.piece: k for k, ops in enumerate(self.ops) for op in ops if op.piece >= 0}
         self._slots = sorted({event.slot for events in scenario.patchers for event in events if event.slot})
         self._stopped = [list(_between(ops, Act.STOP, Act.RESUME)) for ops in self.ops]
@@ -152,11 +154,23 @@ class Worlds:
 
     def number(self, world: World) -> int:
         """Return a world's number."""
+        if self.reduce and world.seen:
+            world = self._settled(world)
         found = self._numbers.get(world)
         if found is None:
             found = self._numbers[world] = len(self.worlds)
             self.worlds.append(world)
         return found
+
+    def _settled(self, world: World) -> World:
+        """Forget in which order pieces became visible that every hart must have seen: nobody looks back so far."""
+        floors = world.floors
+        count = min(floors[A], floors[B]) if self.uses_b else floors[A]
+        known = world.seen[:count]
+        if count < 2 or max(known) >= floors[P]:
+            return world
+        ordered = tuple(sorted(known))
+        return world if known == ordered else world._replace(seen=ordered + world.seen[count:])
 
     # -- what is true of one
 
@@ -255,15 +269,14 @@ class Worlds:
         """Return the step of an event that is no store."""
         after = world._replace(at=_put(world.at, k, world.at[k] + 1))
         outside = orders = False
-        full = self.environment.preemption is Preemption.FULL
         match op.act:
             case Act.FENCE_I if k == 0:
                 after = after._replace(floors=fenced(world, P))
             case Act.REMOTE_FENCE_I if self.environment.harts > 1:
-                mask = 1 << A | (1 << B if full and self.environment.migration else 0)
+                mask = 1 << A | (1 << B if self.uses_b else 0)
                 after = world._replace(telling=_put(world.telling, k, mask))
             case Act.STOP:
-                outside = not full
+                outside = self.environment.preemption is not Preemption.FULL
             case Act.RESUME:
                 everything, orders = len(world.seen), True
                 after = after._replace(floors=(_stored(world), everything, everything))
