@@ -62,8 +62,19 @@ def scenario_of(scheme: CallScheme, transition: str, environment: Environment, *
         quiet=frozenset({ops["nop"]} if "nop" in ops else ()),
         ops=frozenset(ops.values()),
         pointers=bench.pointers,
-        lines={address: f"ops {name}" for name, address in ops.items()} | {bench.body: "body"},
+        lines=_lines(bench),
     )
+
+
+def _lines(bench: Bench) -> dict[int, str]:
+    """Return names of addresses: ops, and the bytes of what points to them, as distances from func if they are near."""
+    lines = {address: f"ops {name}" for name, address in bench.ops.items()}
+    for span in bench.pointers:
+        for address in range(span.start, span.end):
+            distance = address - bench.func
+            place = f"func{distance:+d}" if abs(distance) < PAGE else f"slot+{address - span.start}"
+            lines[address] = place.removesuffix("+0")
+    return lines | {bench.body: "body", _NEIGHBOUR: "another function", bench.func & -PAGE: "func's page"}
 
 
 @lru_cache(64)
@@ -89,7 +100,7 @@ def _site(bench: Bench) -> Site:
     return Site(
         func=bench.func,
         body=bench.body,
-        code=bench.code,
+        code={"func" if name == "sled" else name: span for name, span in bench.code.items()},
         callbacks=frozenset(bench.callbacks),
         directs={address: bench.ops[name] for address, name in bench.directs.items()},
         link=REG_NUMBERS[scheme.link],

@@ -92,6 +92,8 @@ def _event_text(explorer: Explorer, step: Step) -> str:
     op = explorer.worlds.ops[step.action.who][step.action.number]
     if op.act is None:
         return "returns"
+    if op.act is Act.MAP:
+        return f"map {op.event.slot} to {explorer.victim.name(op.event.at)}"
     if op.act is not Act.STORE:
         return op.event.text
     piece = explorer.worlds.pieces[op.piece]
