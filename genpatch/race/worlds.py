@@ -127,8 +127,8 @@ class Worlds:
         self.timelines = Timelines(scenario.memory, self.pieces, environment.fetch, environment.fused)
         self.single = len(self.ops) == 1
         self.frees = [event for events in scenario.patchers for event in events if event.act is Act.FREE]
-        full = environment.preemption is Preemption.FULL
-        self.uses_b = full and environment.migration  # else nobody ever runs there
+        self._is_full = environment.preemption is Preemption.FULL
+        self.uses_b = self._is_full and environment.migration  # else nobody ever runs there
         self._owner = {op.piece: k for k, ops in enumerate(self.ops) for op in ops if op.piece >= 0}
         self._slots = sorted({event.slot for events in scenario.patchers for event in events if event.slot})
         self._stopped = [list(_between(ops, Act.STOP, Act.RESUME)) for ops in self.ops]
@@ -154,7 +154,7 @@ class Worlds:
 
     def number(self, world: World) -> int:
         """Return a world's number."""
-        if self.reduce and world.seen:
+        if self.reduce and self.single:  # two patchers may write the same bytes: the order is what they are then
             world = self._settled(world)
         found = self._numbers.get(world)
         if found is None:
@@ -214,7 +214,8 @@ class Worlds:
             world, found = self.worlds[number], None
             if self.single and world.at[0] < len(self.ops[0]):
                 op = self.ops[0][world.at[0]]
-                if op.act in _INVISIBLE and not (op.waits and world.pending):
+                sleeps = not self._is_full and (world.at[0] == 0 or op.act in _SLEEPING)  # others may run before it
+                if op.act in _INVISIBLE and not sleeps and not (op.waits and world.pending):
                     found = next(self._patcher_steps(world, 0))
             self._alone[number] = found
         return self._alone[number]
@@ -276,7 +277,7 @@ class Worlds:
                 mask = 1 << A | (1 << B if self.uses_b else 0)
                 after = world._replace(telling=_put(world.telling, k, mask))
             case Act.STOP:
-                outside = self.environment.preemption is not Preemption.FULL
+                outside = not self._is_full
             case Act.RESUME:
                 everything, orders = len(world.seen), True
                 after = after._replace(floors=(_stored(world), everything, everything))
