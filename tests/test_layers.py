@@ -23,6 +23,7 @@ LAYERS = (
     ("verify",),
     ("race",),
     ("audit",),
+    ("compare",),
     ("emit",),
     ("check",),
     ("report",),
@@ -32,7 +33,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OWNERS = {
     "elftools": {"image"},
     "capstone": {"isa"},
-    "jinja2": {"emit", "check"},
+    "jinja2": {"emit", "check", "schemes", "report"},
     "unidiff": {"emit", "check"},
     "typer": {"cli"},
     "click": set(),

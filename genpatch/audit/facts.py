@@ -22,6 +22,7 @@ from .model import Finding, Severity, Skip
 
 if TYPE_CHECKING:
     from ..verify.run import Verification
+    from .raced import Races
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,14 @@ class Facts:
         kernel: facts of the module's kernel, or None.
         companions: other images of the same build, such as vmlinux.o.
         verification: what came of running the image, if it was run.
+        races: what came of exploring how its patching interleaves with execution, if that was done.
     """
 
     image: KernelImage
     kernel: Facts | None = None
     companions: tuple[KernelImage, ...] = ()
     verification: Verification | None = None
+    races: Races | None = None
 
     @cached_property
     def sites(self) -> Sites:
@@ -85,6 +88,12 @@ class Facts:
         if self.verification.terms is None:
             raise Skip("; ".join(self.verification.notes) or "nothing was run")
         return self.verification
+
+    def need_races(self) -> Races:
+        """Return what came of exploring interleavings, or skip the rule."""
+        if self.races is None:
+            raise Skip("only 'genpatch race' explores interleavings")
+        return self.races
 
     def need_sites(self) -> Sites:
         """Return the sites, or skip the rule where there are none."""

@@ -7,12 +7,13 @@ through a fixmap slot, the ops literal in one 8-byte store, then one word of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace as with_
 
 from .cases import CALL_OPS_CALLER, DATA, FREGS, OPS, RET, SITES_AT, TEXT, Code, Fn, kernel, layout_of
 from .facts import Facts
 
-__all__ = ["LIVE", "live", "verified"]
+__all__ = ["LIVE", "live", "patching", "verified"]
 
 _AT = {
     name: TEXT + 0x100 * number
@@ -26,6 +27,7 @@ _AT = {
     )
 }  # fmt: skip
 NOP_OPS, LIST_OPS, LIST_FUNC = DATA + 0x100, DATA + 0x200, TEXT + 0xF00
+_MORE_AT = SITES_AT + 0x4000
 RECORD = layout_of("dyn_ftrace", 16, ip=0, flags=8)
 CALL_OPS_EN = 1 << 20
 
@@ -196,15 +198,28 @@ LIVE: dict[str, str] = {
 def live(
     *functions: Fn, edit: tuple[str, str, str] | None = None, compiler: str = "gcc 14.2.0", **more: object
 ) -> Facts:
-    """Return the facts of a toy kernel that patches itself, run through all states.
+    """Return the facts of a toy kernel that patches itself, run through all states; arguments as `patching`."""
+    return verified(patching(*functions, edit=edit, compiler=compiler, **more))  # type: ignore[arg-type]
+
+
+def patching(
+    *functions: Fn,
+    edit: tuple[str, str, str] | None = None,
+    routines: Mapping[str, str] | None = None,
+    compiler: str = "gcc 14.2.0",
+    **more: object,
+) -> Facts:
+    """Return the facts of a toy kernel that patches itself.
 
     Args:
         functions: traced functions; three by default.
         edit: (routine, old text, new text): a mistake to make.
+        routines: others that it has, name to assembly.
         compiler: what built it.
         more: what `kernel` takes.
     """
-    sources = dict(LIVE)
+    places = {**_AT, **{name: _MORE_AT + 0x100 * number for number, name in enumerate(routines or {})}}
+    sources = {**LIVE, **(routines or {})}
     if edit is not None:
         name, old, new = edit
         if old not in sources[name]:
@@ -213,8 +228,8 @@ def live(
     constants = {"NOP_OPS": NOP_OPS, "LIST_OPS": LIST_OPS}
     for constant, value in constants.items():
         sources = {name: source.replace(f", {constant}\n", f", {value:#x}\n") for name, source in sources.items()}
-    code = tuple(Code(name=name, source=source, at=_AT[name]) for name, source in sources.items())
-    facts = kernel(
+    code = tuple(Code(name=name, source=source, at=places[name]) for name, source in sources.items())
+    return kernel(
         *(functions or (Fn(name="one"), Fn(name="two"), Fn(name="three"))),
         code=code,
         structs=(FREGS, OPS, RECORD),
@@ -230,7 +245,6 @@ def live(
         compiler=compiler,
         **more,  # type: ignore[arg-type]
     )  # fmt: skip
-    return verified(facts)
 
 
 def verified(facts: Facts) -> Facts:

@@ -93,7 +93,8 @@ class Rule:
         source: specification, or kernel commit and subject.
         check: the function; its docstring is the documentation.
         cases: images on which it must and must not fire.
-        applies: ``"kernel"``, ``"module"``, ``"any"``, or ``"verify"`` for what is seen when an image is run.
+        applies: ``"kernel"``, ``"module"``, ``"any"``; ``"verify"`` for what is seen when an image is run, ``"race"``
+            for what is seen when interleavings are explored.
     """
 
     code: str

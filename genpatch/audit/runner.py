@@ -38,9 +38,11 @@ def run_rule(rule: Rule, facts: Facts) -> RuleResult:
 def run_rules(rules: Iterable[Rule], facts: Facts) -> tuple[RuleResult, ...]:
     """Return what each rule that judges this kind of image says, in the order given.
 
-    Of an image that was run only the rules about that.
+    Of an image that was run only the rules about that; the same of one whose interleavings were explored.
     """
     kinds = {"any", "module" if facts.is_module else "kernel"}
     if facts.verification is not None:
         kinds = {"verify"}
+    if facts.races is not None:
+        kinds = {"race"}
     return tuple(run_rule(rule, facts) for rule in rules if rule.applies in kinds)

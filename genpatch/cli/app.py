@@ -12,8 +12,10 @@ import typer
 from .. import __version__
 from ..errors import GenpatchError
 from .audit import audit
+from .compare import compare
 from .explain import explain, rules
 from .lists import samples, schema, schemes
+from .race import race
 from .run import run
 from .trace import trace
 from .verify import verify
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.command()(audit)
 app.command()(verify)
+app.command()(race)
+app.command()(compare)
 app.command()(rules)
 app.command()(explain)
 app.command()(schemes)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..image.symbols import SymbolTable
     from ..report.auditing import AuditOptions, Progress
     from ..report.document import AuditDocument
-    from ..report.formats import RenderOptions
+    from ..report.formats import Render, RenderOptions
 
 _MAX_TEXT = 1 << 26
 
@@ -137,12 +137,12 @@ def targets_of(formats: list[str], output: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def rules_of(select: list[str], ignore: list[str], *, executed: bool = False) -> tuple[Rule, ...]:
+def rules_of(select: list[str], ignore: list[str], *, verb: str = "audit") -> tuple[Rule, ...]:
     """Return the rules that --select and --ignore leave; UsageError if there are none.
 
     Args:
         select, ignore: prefixes and names, several separated by commas.
-        executed: those about executed code, or the others.
+        verb: whose rules: audit, verify or race.
     """
     from ..audit.registry import select as select_rules
 
@@ -152,11 +152,19 @@ def rules_of(select: list[str], ignore: list[str], *, executed: bool = False) ->
     chosen = tuple(select_rules(split(select), split(ignore)).values())
     if not chosen:
         raise UsageError("no rule is left to run: --ignore names all that --select does")
-    fitting = tuple(rule for rule in chosen if (rule.applies == "verify") is executed)
+    fitting = tuple(rule for rule in chosen if _verb_of(rule) == verb)
     if not fitting:
-        other = "'genpatch audit' reads code" if executed else "'genpatch verify' runs code"
-        raise UsageError(f"no rule is left to run: those are rules for what is seen when {other}")
+        others = " or ".join(f"'genpatch {each}' {_DOES[each]}" for each in sorted({_verb_of(rule) for rule in chosen}))
+        raise UsageError(f"no rule is left to run: those are rules for what is seen when {others}")
     return fitting
+
+
+_DOES = {"audit": "reads code", "verify": "runs code", "race": "explores interleavings"}
+
+
+def _verb_of(rule: Rule) -> str:
+    """Return the verb that asks a rule."""
+    return rule.applies if rule.applies in _DOES else "audit"
 
 
 def _audit_options(*, config: Path | None, system_map: Path | None, kernel: str | None, **rest: Any) -> AuditOptions:
@@ -259,11 +267,11 @@ def _wants_color(choice: str, to_terminal: bool) -> bool:
     return to_terminal and os.environ.get("TERM") != "dumb"
 
 
-def render(document: AuditDocument, name: str, path: str, options: RenderOptions) -> None:
-    """Write a document in one format, to a file or to stdout."""
+def render(document: AuditDocument, name: str, path: str, options: RenderOptions, *, how: Render | None = None) -> None:
+    """Write a document in one format, or as `how` renders it, to a file or to stdout."""
     from ..report.formats import get_format
 
-    chunks = get_format(name).render(document, options)
+    chunks = (how or get_format(name).render)(document, options)
     if path == "-":
         write_out(chunks)
     else:

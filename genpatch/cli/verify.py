@@ -80,7 +80,7 @@ def verify(
     for wanted in state or ():
         if not wanted.startswith("direct:"):
             require("--state", wanted, state_names())
-    rules = rules_of(select or ["GP3"], ignore or [], executed=True)
+    rules = rules_of(select or ["GP3"], ignore or [], verb="verify")
     options = ReadOptions(
         config=None if config is None else read_config(config),
         system_map=None if system_map is None else read_system_map(system_map),

@@ -12,7 +12,8 @@ from typing import Any
 from .. import __version__
 from ..units import I64Array, U8Array, U64Array
 
-AUDIT_SCHEMA, VERIFY_SCHEMA = "genpatch/audit/1", "genpatch/verify/1"
+AUDIT_SCHEMA, VERIFY_SCHEMA, RACE_SCHEMA = "genpatch/audit/1", "genpatch/verify/1", "genpatch/race/1"
+COMPARE_SCHEMA = "genpatch/compare/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

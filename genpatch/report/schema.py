@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import AUDIT_SCHEMA, VERIFY_SCHEMA
+from ..race.model import Kind
+from .document import AUDIT_SCHEMA, COMPARE_SCHEMA, RACE_SCHEMA, VERIFY_SCHEMA
 
 Schema = dict[str, Any]
 
@@ -164,4 +165,138 @@ VERIFY_JSON_SCHEMA = _document(
 )
 
 VERIFY_JSON_SCHEMA["properties"] |= _RUN  # of a document with several runs these are in each of them
-JSON_SCHEMAS = {"audit": AUDIT_JSON_SCHEMA, "verify": VERIFY_JSON_SCHEMA}
+
+_RACE: dict[str, Schema] = {
+    "about": {"enum": ["schemes", "kernel"]},
+    "subjects": _list(TEXT),
+    "environments": _list(_ref("environment")),
+    "counts": _record(safe=COUNT, unsafe=COUNT, unknown=COUNT, skipped=COUNT),
+    "states": COUNT,
+    "rows": _list(_ref("row")),
+    "evidence": _list(TEXT),
+}
+_KIND: Schema = {"enum": [kind.value for kind in Kind]}
+
+RACE_JSON_SCHEMA = _document(
+    "race",
+    RACE_SCHEMA,
+    "What came of exploring how patching interleaves with execution; only of a kernel there are an audit's keys.",
+    _RACE,
+    {
+        "environment": _record(
+            name=TEXT, what=TEXT, settings={"type": "object", "additionalProperties": TEXT}
+        ),
+        "line": _record(who=TEXT, text=TEXT),
+        "row": _record(
+            subject=TEXT,
+            transition=TEXT,
+            environment=TEXT,
+            verdict={"enum": ["safe", "unsafe", "unknown", "skipped"]},
+            kinds=_list(_KIND),
+            states=COUNT,
+            steps=COUNT,
+            complete={"type": "boolean"},
+            seconds={"type": "number", "minimum": 0},
+            witnesses={"type": "object", "propertyNames": _KIND, "additionalProperties": _list(_ref("line"))},
+            why=TEXT,
+        ),
+    },
+)  # fmt: skip
+RACE_JSON_SCHEMA["required"] = sorted(["schema", "tool", "notes", "trouble", "seconds", *_RACE])
+_BOOL: Schema = {"type": "boolean"}
+_STORES = _list(_record(width=COUNT, count=COUNT))
+_KINDS_OF_RACE = _list(_KIND)
+_VERDICT: Schema = {"enum": ["safe", "unsafe", "unknown", "skipped"]}
+_COUNTS: Schema = {"type": "object", "additionalProperties": COUNT}
+
+COMPARE_JSON_SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": f"urn:genpatch:schema:{COMPARE_SCHEMA.replace('/', ':')}",
+    "title": "genpatch compare",
+    "description": "The schemes on one kernel. Addresses are hex strings, sizes and distances are bytes.",
+    **_record(
+        schema={"const": COMPARE_SCHEMA},
+        tool=_record(name=TEXT, version=TEXT),
+        input=_ref("input"),
+        sites=COUNT,
+        scheme=TEXT,
+        scheme_variant=_optional(TEXT),
+        frame={"enum": ["args", "regs"]},
+        preemption=_record(full=_optional(_BOOL), evidence=TEXT),
+        text=_record(
+            sections=_list(TEXT), size=COUNT, bare=COUNT, relaid=COUNT, unexplained=COUNT, functions=COUNT,
+            explained=COUNT, traced=COUNT, alignment=COUNT, natural_alignment=COUNT, unplaced=COUNT,
+        ),
+        schemes=_list(_ref("scheme")),
+        others=_list(_ref("scheme")),
+        own=_record(
+            sites=COUNT,
+            trampoline=_optional(COUNT),
+            paths=_list(_record(state=TEXT, sites=COUNT, least=COUNT, most=COUNT, usual=COUNT)),
+            patching=_list(
+                _record(
+                    function=TEXT, sites=COUNT, insns=COUNT, events=_COUNTS,
+                    stores=_list(_record(width=COUNT, aligned=_BOOL, count=COUNT)),
+                )
+            ),
+            framing=_list(TEXT),
+        ),
+        walk=_record(function=TEXT, tracers=_list(_record(tracers=COUNT, one=COUNT, every=COUNT))),
+        notes=_list(TEXT),
+        seconds={"type": "number", "minimum": 0},
+    ),
+    "$defs": {
+        "input": DEFINITIONS["input"],
+        "scheme": _record(
+            scheme=TEXT,
+            summary=TEXT,
+            source=TEXT,
+            before=COUNT,
+            after=COUNT,
+            alignment=COUNT,
+            own=_BOOL,
+            why_not=TEXT,
+            text=_optional(
+                _record(
+                    size=COUNT, added=NUMBER, percent={"type": "number"}, sled=COUNT, padding=NUMBER,
+                    added_traced_only=NUMBER,
+                )
+            ),
+            instructions=_record(
+                disabled=COUNT, traced=COUNT, direct=_optional(COUNT), traced_in_function=COUNT, traced_loads=COUNT,
+                traced_stores=COUNT,
+            ),
+            trampoline=COUNT,
+            toggles=_list(
+                _record(
+                    transition=TEXT, per_site=_STORES, shared=_STORES, all=_STORES, fences=COUNT, fences_apart=COUNT,
+                    stop_machine=COUNT,
+                )
+            ),
+            reach=_optional(
+                _record(
+                    what=TEXT, sites=COUNT, reached=_optional(COUNT), nearest=_optional(NUMBER),
+                    farthest=_optional(NUMBER),
+                )
+            ),
+            dispatchers=_optional(
+                _record(at=_list(_record(address=ADDRESS, before=TEXT, sites=COUNT)), left=COUNT)
+            ),
+            finds={"enum": ["literal", "trampoline", "list"]},
+            tracers=_list(_record(tracers=COUNT, packed=COUNT, paged=COUNT, call=COUNT)),
+            here=_optional(TEXT),
+            races=_list(
+                _record(
+                    environment=TEXT, verdict=_VERDICT, kinds=_KINDS_OF_RACE,
+                    transitions=_list(_record(transition=TEXT, verdict=_VERDICT, kinds=_KINDS_OF_RACE, states=COUNT)),
+                )
+            ),
+        ),
+    },
+}  # fmt: skip
+JSON_SCHEMAS = {
+    "audit": AUDIT_JSON_SCHEMA,
+    "verify": VERIFY_JSON_SCHEMA,
+    "race": RACE_JSON_SCHEMA,
+    "compare": COMPARE_JSON_SCHEMA,
+}

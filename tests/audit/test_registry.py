@@ -60,7 +60,7 @@ def test_a_declaration(each: Rule) -> None:
     assert re.fullmatch(r"GP[1-59]\d\d", each.code)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", each.name)
     assert not each.name.startswith("no-")
-    assert each.applies in ("kernel", "module", "any", "verify")
+    assert each.applies in ("kernel", "module", "any", "verify", "race")
     assert re.fullmatch(r"\d+\.\d+\.\d+", each.since)
     assert each.source
     assert any(case.fires for case in each.cases)

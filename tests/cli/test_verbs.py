@@ -14,6 +14,7 @@ from genpatch import __version__, samples
 from genpatch.audit.registry import HEADINGS, all_rules
 from genpatch.cli.app import app
 from genpatch.cli.exits import STYLES
+from genpatch.report.schema import JSON_SCHEMAS
 
 from .conftest import Run
 
@@ -59,7 +60,7 @@ def test_explain_as_json(run: Run) -> None:
         (("explain", ""), "no rule ''; 'genpatch rules' lists them"),
         (("explain", "GP108", "--format", "xml"), "--format 'xml': expected text or json"),
         (("rules", "--format", "xml"), "--format 'xml': expected text or json"),
-        (("schema", "race"), "no schema for 'race'; there is one for audit and for verify"),
+        (("schema", "nonsense"), f"no schema for 'nonsense'; there is one for {' and for '.join(JSON_SCHEMAS)}"),
     ],
 )
 def test_mistakes(run: Run, args: tuple[str, ...], message: str) -> None:

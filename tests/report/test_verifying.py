@@ -15,7 +15,7 @@ from genpatch.audit.registry import all_rules
 from genpatch.errors import UsageError
 from genpatch.report import verifying
 from genpatch.report.formats import RenderOptions, format_names, get_format
-from genpatch.report.schema import AUDIT_JSON_SCHEMA, JSON_SCHEMAS, VERIFY_JSON_SCHEMA
+from genpatch.report.schema import AUDIT_JSON_SCHEMA, JSON_SCHEMAS, RACE_JSON_SCHEMA, VERIFY_JSON_SCHEMA
 from genpatch.report.verifying import VerifyDocument, run_record, verify_document
 
 from .builders import HOSTILE
@@ -37,10 +37,12 @@ def rendered(name: str, which: VerifyDocument) -> str:
 
 
 def test_schemas() -> None:
-    assert JSON_SCHEMAS == {"audit": AUDIT_JSON_SCHEMA, "verify": VERIFY_JSON_SCHEMA}
+    assert JSON_SCHEMAS["audit"] is AUDIT_JSON_SCHEMA
+    assert JSON_SCHEMAS["verify"] is VERIFY_JSON_SCHEMA
+    assert JSON_SCHEMAS["race"] is RACE_JSON_SCHEMA
     for schema in JSON_SCHEMAS.values():
         Draft202012Validator.check_schema(schema)
-    assert len({schema["$id"] for schema in JSON_SCHEMAS.values()}) == 2
+    assert len({schema["$id"] for schema in JSON_SCHEMAS.values()}) == len(JSON_SCHEMAS)
 
 
 @pytest.mark.parametrize("which", [LOST, RIGHT], ids=["lost", "right"])

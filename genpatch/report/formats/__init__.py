@@ -26,6 +26,8 @@ class RenderOptions:
         explain: say how to have a rule explained.
         summary: begin with the facts of the image; without it only findings are shown.
         strict: notes fail a test (ktap, junit) and are annotated (github).
+        witness: list the paths to failures (race).
+        verbose: every transition of every scheme (race).
     """
 
     color: bool = False
@@ -36,6 +38,8 @@ class RenderOptions:
     explain: bool = True
     summary: bool = True
     strict: bool = False
+    witness: bool = False
+    verbose: bool = False
 
     @property
     def ascii_only(self) -> bool:

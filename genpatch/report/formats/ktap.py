@@ -26,7 +26,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         rows = rule_rows(image)
         yield from _rules(rows, options)
         failed = any(_is_failure(row, options) for row in rows)
-        yield f"{_result(failed)} {number} {_description(names[image.input.path])}\n"
+        yield f"{_result(failed)} {number} {describe(names[image.input.path])}\n"
     if not document.images:
         yield "# no image was audited\n"
 
@@ -37,7 +37,7 @@ def _rules(rows: list[RuleRow], options: RenderOptions) -> Iterator[str]:
         yield "  ok 1 rules # SKIP no rule was selected\n"
     for number, row in enumerate(rows, 1):
         yield from (f"  # {line}\n" for line in _diagnostics(row, options))
-        title = _description(f"{row.record.rule} {row.record.name}")
+        title = describe(f"{row.record.rule} {row.record.name}")
         line = f"  {_result(_is_failure(row, options))} {number} {title}{_directive(row)}"
         yield line.rstrip() + "\n"
 
@@ -50,7 +50,7 @@ def _result(failed: bool) -> str:
     return "not ok" if failed else "ok"
 
 
-def _description(text: str) -> str:
+def describe(text: str) -> str:
     """A description holds no # and does not begin with a dash, which parsers take for a separator."""
     plain = " ".join(printable(_NOT_IN_DESCRIPTIONS.sub(" ", text)).split())
     return plain.lstrip("-: ") or "unnamed"

@@ -42,7 +42,7 @@ _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "
 Part = tuple[str, str]
 
 
-class _Page:
+class Page:
     """Lines laid out for a terminal. Whatever is added is made printable; nothing in it is markup."""
 
     def __init__(self, options: RenderOptions) -> None:
@@ -80,6 +80,12 @@ class _Page:
         """Add a line that is neither wrapped nor styled."""
         self._console.print(self.text((" " * indent + line, "")), soft_wrap=True)
 
+    def row(self, *parts: Part) -> None:
+        """Add a line that is styled and not wrapped."""
+        line = self.text(*parts)
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
+
     def labelled(self, label: Part, *parts: Part) -> None:
         """Add text behind a label; further lines are indented by the label's width."""
         head = self.text(label)
@@ -110,7 +116,7 @@ class _Page:
 
 def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     """Yield a summary, the findings by rule with the worst first, and the rules that could not run."""
-    page = _Page(options)
+    page = Page(options)
     names = artefact_names(document)
     if options.summary:
         _summary(page, document)
@@ -137,7 +143,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         yield page.take()
 
 
-def _summary(page: _Page, document: AuditDocument) -> None:
+def _summary(page: Page, document: AuditDocument) -> None:
     page.line((document.title, "bold"))
     for label, lines in facts(document.total):
         for number, line in enumerate(lines):
@@ -146,7 +152,7 @@ def _summary(page: _Page, document: AuditDocument) -> None:
     _verdict(page, document)
 
 
-def _run(page: _Page, run: RunRecord) -> None:
+def _run(page: Page, run: RunRecord) -> None:
     """What came of running an image: states, stores, what was not tried."""
     page.line()
     page.line((f"{'state':34}{'sites':>8}{'passed':>10}{'failed':>10}", "dim"), indent=2)
@@ -174,7 +180,7 @@ def _run(page: _Page, run: RunRecord) -> None:
     page.labelled(("  executed  ", "dim"), (rate, ""))
 
 
-def _module_runs(page: _Page, runs: tuple[RunRecord, ...]) -> None:
+def _module_runs(page: Page, runs: tuple[RunRecord, ...]) -> None:
     """What came of running modules, all together."""
     passed: dict[str, list[int]] = {}
     for run in runs:
@@ -199,7 +205,7 @@ def _module_runs(page: _Page, runs: tuple[RunRecord, ...]) -> None:
         page.labelled(("  note      ", "dim"), (f"{plural(count, 'module')}: {note}", ""))
 
 
-def _listings(page: _Page, run: RunRecord) -> None:
+def _listings(page: Page, run: RunRecord) -> None:
     """One worked listing for each kind of failure."""
     shown: set[tuple[str, ...]] = set()
     for listing in run.listings[:MAX_LISTINGS]:
@@ -218,11 +224,11 @@ def _listings(page: _Page, run: RunRecord) -> None:
                 page.plain(line, indent=2)
 
 
-def _verdict(page: _Page, document: AuditDocument) -> None:
+def _verdict(page: Page, document: AuditDocument) -> None:
     page.line((verdict(document), _STYLES.get(document.summary.worst, "bold")))
 
 
-def _images(page: _Page, document: AuditDocument, names: dict[str, str]) -> None:
+def _images(page: Page, document: AuditDocument, names: dict[str, str]) -> None:
     """A line for each of the worst images; the others are counted."""
     if len(document.images) < 2:
         return
@@ -272,7 +278,7 @@ def _merge(findings: tuple[FindingRecord, ...]) -> list[_Entry]:
     ]
 
 
-def _group(page: _Page, group: Group, budget: int, names: dict[str, str], options: RenderOptions) -> None:
+def _group(page: Page, group: Group, budget: int, names: dict[str, str], options: RenderOptions) -> None:
     """One rule: heading, what it found, how to learn more. `names` is empty for a single image."""
     page.line()
     counts = _counts(group)
@@ -295,7 +301,7 @@ def _counts(group: Group) -> str:
     return ", ".join([*parts, plural(sites, "site")] if sites > 1 else parts)
 
 
-def _entry(page: _Page, entry: _Entry, level: str, names: dict[str, str], options: RenderOptions) -> None:
+def _entry(page: Page, entry: _Entry, level: str, names: dict[str, str], options: RenderOptions) -> None:
     parts = [(f"{level}: ", _STYLES.get(level, ""))] if level else []
     page.line(*parts, (entry.message, ""), indent=2)
     if names:
@@ -311,7 +317,7 @@ def _entry(page: _Page, entry: _Entry, level: str, names: dict[str, str], option
         page.line((f"... {entry.sites - len(examples):,} more", "dim"), indent=4)
 
 
-def _not_run(page: _Page, rules: tuple[RuleRecord, ...], status: Status, title: str, style: str) -> None:
+def _not_run(page: Page, rules: tuple[RuleRecord, ...], status: Status, title: str, style: str) -> None:
     """The rules without a verdict, those with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for rule in rules:

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``genpatch compare``: the schemes side by side, with a kernel's own numbers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError, UsageError
+from .audit import read_config, read_system_map, require, targets_of
+from .output import write_out
+
+if TYPE_CHECKING:
+    from ..schemes import CallScheme
+
+
+def compare(
+    kernel: Annotated[str, typer.Argument(metavar="KERNEL", help="vmlinux or boot image, or sample:NAME.")],
+    scheme: Annotated[
+        list[str] | None,
+        typer.Option("--scheme", metavar="NAME", help="Only this one (see 'genpatch schemes'); may be repeated."),
+    ] = None,
+    frame: Annotated[str, typer.Option(help="args or regs: what the schemes' trampolines make.")] = "args",
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "--output-format",
+            metavar="F[=PATH]",
+            help="text, json or markdown; may be repeated with paths.",
+        ),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write a bar chart for each quantity there.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
+    system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tables only: no notes, no progress.")] = False,
+) -> None:
+    """Show what each way of putting a call into a function would cost on a kernel.
+
+    Text bytes: the kernel's functions are laid out anew with each scheme's sled and alignment. Instructions of a
+    call, disabled and traced: executed on the catalog's trampolines, and beside them on the kernel's own code.
+    Stores and fences: from each scheme's steps, and from running the kernel's own patching on every site. Reach and
+    dispatchers: counted over its sites. Races: explored. Exit status: 0, or 2 if there is nothing to compare.
+    """
+    from ..compare.run import compare as compare_schemes
+    from ..image.containers import open_content
+    from ..image.read import ReadOptions, read_image
+    from ..report.comparing import RENDERERS
+    from ..samples import resolve
+
+    targets = targets_of(formats or ["text"], output)
+    for name, _ in targets:
+        require("--format", name, tuple(RENDERERS))
+    require("--frame", frame, ("args", "regs"))
+    chosen = _schemes(scheme or [])
+    if svg is not None and not (svg if svg.exists() else svg.parent).is_dir():
+        raise UsageError(f"--svg {str(svg)!r}: neither a directory nor a place to make one")
+    options = ReadOptions(
+        config=None if config is None else read_config(config),
+        system_map=None if system_map is None else read_system_map(system_map),
+    )
+    image = read_image(open_content(resolve(kernel)), options)
+    with _progress(quiet) as progress:
+        comparison = compare_schemes(image, schemes=chosen, frame=frame, progress=progress)
+    for name, path in targets:
+        chunks = RENDERERS[name](comparison, notes=not quiet)
+        if path == "-":
+            write_out(_printable_in(chunks, sys.stdout.encoding or "utf-8"))
+        else:
+            _write_one(path, "".join(chunks))
+    if svg is not None:
+        from ..report.charts import charts_of
+
+        charts = charts_of(comparison)
+        try:
+            svg.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(str(svg), got=error.strerror or str(error)) from error
+        _write_all({svg / name: text for name, text in charts.items()})
+
+
+def _schemes(names: list[str]) -> list[CallScheme]:
+    """Return the schemes that were named, each once, in the catalog's order; all by default.
+
+    Raises:
+        UsageError: there is none of that name; the nearest is named.
+    """
+    from ..schemes import CATALOG
+
+    for name in names:
+        if name not in CATALOG:
+            near = get_close_matches(name, CATALOG, 1, 0.5)
+            hint = f"is it {near[0]!r}?" if near else "'genpatch schemes' lists them"
+            raise UsageError(f"--scheme {name!r}: no such scheme; {hint}")
+    return [scheme for scheme in CATALOG.values() if not names or scheme.name in names]
+
+
+def _printable_in(chunks: Iterator[str], encoding: str) -> Iterator[str]:
+    """Yield text that an encoding can hold."""
+    for chunk in chunks:
+        yield chunk.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _write_one(path: str, text: str) -> None:
+    """Write a file whole; a link stays, and a pipe or a device is written to."""
+    target = Path(path)
+    try:
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")
+            return
+        target = target.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(path, got=getattr(error, "strerror", None) or str(error)) from error
+    _write_all({target: text})
+
+
+def _write_all(files: Mapping[Path, str]) -> None:
+    """Write files whole: none is touched before all could be written, and a link is replaced, never followed.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    made: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, text in files.items():
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            made[path] = Path(name)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            made[path].chmod(0o666 & ~_umask())
+        for path, temporary in made.items():
+            temporary.replace(path)
+    except OSError as error:
+        raise InputError(str(path), got=error.strerror or str(error)) from error
+    finally:
+        for temporary in made.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Say on a terminal what is being done."""
+    from ..report.escape import printable
+
+    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    yield lambda line: print(f"\r\033[K{printable(line)}", end="", file=sys.stderr, flush=True)
+    print("\r\033[K", end="", file=sys.stderr, flush=True)
