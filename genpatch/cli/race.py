@@ -93,9 +93,9 @@ def race(
     wrong is a finding (rules GP41x, see 'genpatch explain GP411').
 
     Ways to go wrong: wild (execution leaves sled, trampoline and body), registers, ops, freed, stale, missed, lost.
-    A row of which not all states were visited is 'unknown', never 'safe'. Exit status: schemes 0, or 1 if one is
+    A row of which not all states were visited is 'unfinished', never 'safe'. Exit status: schemes 0, or 1 if one is
     unsafe with --fail-on unsafe; a kernel 1 if there is a finding at or above --fail-on; 2 anything else, also if
-    a row is unknown and none is unsafe.
+    a row is unfinished and none is unsafe.
     """
     if listed:
         _list_environments()

@@ -40,7 +40,7 @@ RACED = ("smp", "smp-preempt", "stop", "stop-preempt")
 """Environments that races are explored in."""
 TOGGLED = ("enable", "change", "disable")
 
-_VERDICTS = ("safe", "skipped", "unknown", "unsafe")
+_VERDICTS = ("safe", "skipped", "unfinished", "unsafe")
 Progress = Callable[[str], None]
 
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from ..units import Span
 from .environment import Environment, Patching, Preemption
 from .model import Behaviour, Broken, Kind, Scenario
+from .timeline import Loads
 from .victim import DONE, LONGEST, Load, Move, Victim
 from .worlds import A, Action, B, P, Worlds, fenced, is_patched
 
@@ -37,7 +38,6 @@ MOST_STATES = 2_000_000
 WAITING = -1
 """The victim's local state before its call."""
 
-Loads = tuple[tuple[int, int], ...]
 Plain = tuple[int, int, int, int, int, Loads]
 Next = tuple[Action, Plain | None, Broken | None]
 
@@ -51,7 +51,7 @@ class State(NamedTuple):
         hart: that it runs on: P, A or B.
         after: 1 if the call began when all patchers had returned.
         since: the moment from which on the victim's loads may see.
-        loads: (address, moment) of the patched bytes that the call has loaded.
+        loads: the patched bytes that the call has loaded.
     """
 
     world: int
@@ -100,10 +100,10 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """``unsafe``, ``safe``, or ``unknown`` if nothing broke and not everything was seen."""
+        """``unsafe``, ``safe``, or ``unfinished`` if nothing broke and not everything was seen."""
         if self.witnesses:
             return "unsafe"
-        return "safe" if self.complete else "unknown"
+        return "safe" if self.complete else "unfinished"
 
 
 def explore(
@@ -291,16 +291,17 @@ class Explorer:
         world, local, hart, after, since, loads = state
         timeline, fetched = self.worlds.view(world, hart)
         first = len(timeline) if hart == P else max(since, fetched)  # an instruction loads after it was fetched
-        for ordinal, (address, moment) in enumerate(loads):
-            if load.origins >> ordinal & 1 or address == load.address:
-                first = max(first, moment)
+        for ordinal, each in enumerate(loads):
+            if load.origins >> ordinal & 1:
+                first = max(first, each.moment)
         found: list[Next] = []
         word = action.words[-1]
         if len(action.words) > 1:  # the load is the second of a fused pair
             local = self.victim.move(local, action.words[0]).target
-        for value, moment in self.worlds.timelines.loads(timeline, load.address, load.width, first):
-            seen = (world, local, hart, after, since, (*loads, (load.address, moment)))
-            move = self._torn(load, value) or self.victim.loaded(local, word, value, load, len(loads))
+        for value, parts in self.worlds.timelines.loads(timeline, load.address, load.width, first, loads):
+            seen = (world, local, hart, after, since, (*loads, *parts))
+            origin = (1 << len(parts)) - 1 << len(loads)
+            move = self._torn(load, value) or self.victim.loaded(local, word, value, load, origin)
             found.append(self._moved(seen, action._replace(value=value), move))
         return found
 

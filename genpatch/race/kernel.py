@@ -16,6 +16,7 @@ from ..sites.model import Sites
 from .environment import Environment, Fetch, Preemption, RemoteFence
 from .kernel_poke import poke_program, probe
 from .kernel_site import FtraceSite, Kernel, prepare_kernel
+from .kernel_text import beside_a_writer, new_text
 from .model import Act, Event, Scenario
 
 __all__ = ["KernelRaces", "functions_by_alignment", "kernel_races", "pair_of", "settings_of"]
@@ -60,12 +61,16 @@ class KernelRaces:
         raise UsageError(f"no scenario {name!r}; known: {', '.join(each.name for each in self.scenarios)}")
 
 
-def kernel_races(image: KernelImage, *, function: str | None = None, progress: Progress | None = None) -> KernelRaces:
+def kernel_races(
+    image: KernelImage, *, function: str | None = None, writers: bool = False, progress: Progress | None = None
+) -> KernelRaces:
     """Return what can happen at one site of a kernel, from what its own functions do.
 
     Args:
         image: the kernel.
         function: a traced function; by default one whose alignment is the worst that there is.
+        writers: also what anybody who writes text has to keep to: ``init beside another writer``,
+            ``enable beside another writer``, ``patch_text_nosync``.
         progress: called with a line before each part.
     Raises:
         ImageError: the kernel's patching could not be watched, or leaves the site alone.
@@ -82,16 +87,30 @@ def kernel_races(image: KernelImage, *, function: str | None = None, progress: P
     programs, program_notes = poke_program(kernel)
     tell(f"probing {site.name}")
     probes, probe_notes = probe(site)
+    texts, text_notes = _writers(kernel, number) if writers else ([], [])
     settings, evidence = settings_of(kernel, site.func, site.scenarios[0].patchers[0])
     return KernelRaces(
         image=image,
         function=site.name,
         func=site.func,
         settings=settings,
-        scenarios=(*site.scenarios, *programs, *probes),
+        scenarios=(*site.scenarios, *programs, *probes, *texts),
         evidence=evidence,
-        notes=tuple(dict.fromkeys((*kernel.scene.notes, *site.notes, *program_notes, *probe_notes))),
+        notes=tuple(dict.fromkeys((*kernel.scene.notes, *site.notes, *program_notes, *probe_notes, *text_notes))),
     )
+
+
+def _writers(kernel: Kernel, number: int) -> tuple[list[Scenario], list[str]]:
+    func = int(kernel.terms.func[number])
+    others = [other for other in _ordinary(kernel) if other != number]
+    elsewhere = (other for other in others if int(kernel.terms.func[other]) // PAGE != func // PAGE)
+    other = next(elsewhere, others[0] if others else None)
+    if other is None:
+        pairs, notes = list[Scenario](), ["no two writers: one traced function"]
+    else:
+        pairs, notes = beside_a_writer(kernel, number, other)
+    texts, text_notes = new_text(kernel)
+    return [*pairs, *texts], [*notes, *text_notes]
 
 
 def functions_by_alignment(image: KernelImage) -> dict[int, str]:
@@ -284,6 +303,8 @@ def _remote_fence(events: Sequence[Event]) -> tuple[RemoteFence, str]:
         if Act.FENCE in behind[: behind.index(Act.REMOTE_FENCE_I)]:
             return RemoteFence.PRESENT, "a fence and a remote fence.i behind the last store"
         return RemoteFence.UNORDERED, "a remote fence.i behind the last store, with no fence before it"
+    if Act.RESUME in behind:
+        return RemoteFence.PRESENT, "every hart executes fence.i as stop_machine ends"
     if Act.REMOTE_FENCE_I in acts:
         return RemoteFence.EARLY, "no remote fence.i behind the last store, but one before it"
     return RemoteFence.MISSING, "no remote fence.i"

@@ -24,6 +24,7 @@ from ..verify.scene import Scene, prepare_scene
 from ..verify.trial import ROOM, first_values
 from .model import Act, Behaviour, Event, Scenario, Site
 from .observe import Call, KernelObserver, Observed
+from .victim import undisturbed
 
 __all__ = ["FtraceSite", "Kernel", "prepare_kernel"]
 
@@ -153,6 +154,7 @@ class FtraceSite:
         self.literal = self._literal_at()
         self.unique = self._unique_flag()
         self.callbacks = self._callbacks()
+        self.common_ops = 0
         trace_op = self.image.address_of("function_trace_op")
         if self.literal is None and trace_op is not None:
             self._write(trace_op, self.ops_a)
@@ -206,9 +208,18 @@ class FtraceSite:
     @property
     def enabled_ops(self) -> int:
         """The ops of a site that is traced by one tracer."""
-        if self.literal is None or self.unique:
-            return self.ops_a
-        return self._own("ftrace_list_ops")
+        if self.literal is None:
+            return self.common_ops or self.ops_a
+        return self.ops_a if self.unique else self._own("ftrace_list_ops")
+
+    def _given(self) -> int:
+        """Return which of the kernel's own ops its trampoline gives to every callback, 0 if it gives another."""
+        if self.literal is not None:
+            return 0
+        site = self.site("ftrace_caller")
+        now = Scenario(name="", memory=self.observer.fresh_memory(), site=site, patchers=((),), old=(), new=())
+        behaviour = undisturbed(now) or (0,)
+        return behaviour[0] if behaviour[0] in {self._own(name) for name in _KERNEL_OPS} else 0
 
     # -- the victim
 
@@ -316,9 +327,11 @@ class FtraceSite:
             if self.image.address_of(name) is None:
                 raise ImageError(self.image.path, expected=f"a function {name}", got="none")
         self.initialise()
-        caller, ops = self._own("ftrace_caller"), self.enabled_ops
+        caller = self._own("ftrace_caller")
         memory = self.observer.fresh_memory()
         seen = self.update("ftrace_make_call", self.record, caller, ops=self.ops_a)
+        self.common_ops = self._given()
+        ops = self.enabled_ops
         self.add("enable", memory, seen.events, self.site("ftrace_caller"), (), (ops,))
         self._change()
         if "ftrace_make_nop" in self.scene.missing:

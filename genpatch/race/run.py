@@ -25,13 +25,13 @@ class RaceRow:
         subject: the scheme, or the kernel's function.
         transition: ``enable``, ``change``, ``disable``, ``retire``, or what a kernel does beside.
         environment: name, as `get_environment` takes it.
-        verdict: ``safe``, ``unsafe``, ``unknown`` (nothing broke, not everything was seen), ``skipped``.
+        verdict: ``safe``, ``unsafe``, ``unfinished`` (nothing broke, not everything was seen), ``skipped``.
         kinds: how it breaks, in the order in which that was found.
         states, steps: visited, and steps between them.
         complete: whether all states were visited.
         seconds: time taken.
         witnesses: for each kind a shortest path; its last line says what is broken.
-        why: why it was skipped or is unknown, else empty.
+        why: why it was skipped or is unfinished, else empty.
     """
 
     subject: str

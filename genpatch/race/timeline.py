@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import NamedTuple
 
 from ..isa.insn import decode
 from ..machine.memory import Memory
@@ -19,10 +20,21 @@ from ..units import Span
 from .environment import Fetch, Fused
 from .model import Event
 
-__all__ = ["Piece", "Timelines", "pieces_of"]
+__all__ = ["Loaded", "Loads", "Piece", "Timelines", "pieces_of"]
 
 _COPY = 16
 Timeline = tuple[int, ...]
+
+
+class Loaded(NamedTuple):
+    """Bytes that were loaded at once, and the moment that they are from."""
+
+    at: int
+    size: int
+    moment: int
+
+
+Loads = tuple[Loaded, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +104,26 @@ class Timelines:
         mapped = (self.memory.mapping_at(at) is not None for at in range(address, address + size))
         return b"".join(self.memory.read(at, 1) if there else b"\0" for at, there in enumerate(mapped, address))
 
-    def loads(self, timeline: Timeline, address: int, width: int, first: int) -> list[tuple[int, int]]:
-        """Return what a load may see from a moment on: (value, earliest moment that all of it is from).
+    def loads(
+        self, timeline: Timeline, address: int, width: int, first: int, known: Loads = ()
+    ) -> list[tuple[int, Loads]]:
+        """Return what a load may see from a moment on: (value, what it is made of, each of its earliest moment).
 
-        An aligned load is of one moment; one that is not falls into pieces, each of a moment of its own.
+        An aligned load is of one moment; one that is not falls into pieces, each of a moment of its own. No piece is
+        older than an earlier load of some of its bytes, as `known` has them.
         """
         size = min(width, address & -address or width)
         parts = []
         for at in range(address, address + width, size):
-            seen: dict[bytes, int] = {}
-            for moment, data in enumerate(self.bytes_at(timeline, at, size)[first:], first):
-                seen.setdefault(data, moment)
+            seen: dict[bytes, Loaded] = {}
+            start = max([first, *(each.moment for each in known if each.at < at + size and at < each.at + each.size)])
+            for moment, data in enumerate(self.bytes_at(timeline, at, size)[start:], start):
+                seen.setdefault(data, Loaded(at, size, moment))
             parts.append(list(seen.items()))
-        found: dict[int, int] = {}
-        for choice in product(*parts):
-            value = int.from_bytes(b"".join(data for data, _ in choice), "little")
-            moment = min(moment for _, moment in choice)
-            found[value] = min(found.get(value, moment), moment)
-        return list(found.items())
+        return [
+            (int.from_bytes(b"".join(data for data, _ in choice), "little"), tuple(each for _, each in choice))
+            for choice in product(*parts)
+        ]
 
     def fetches(self, timeline: Timeline, pc: int, first: int) -> tuple[tuple[int, ...], ...]:
         """Return what a fetch at a pc may give from a moment on: one instruction word, or two that are fused."""

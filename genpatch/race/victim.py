@@ -16,11 +16,11 @@ from ..isa.encoding import REG_NAMES
 from ..isa.insn import decode
 from ..machine.hart import Event as Seen
 from ..machine.hart import Hart, recorded
-from ..machine.outcome import Outcome, Status, Trap
+from ..machine.outcome import Cause, Outcome, Status, Trap
 from ..units import MASK64, Span, as_hex
 from .model import Behaviour, Broken, Kind, Scenario
 
-__all__ = ["DONE", "LONGEST", "Load", "Local", "Move", "Victim"]
+__all__ = ["DONE", "LONGEST", "Load", "Local", "Move", "Victim", "undisturbed"]
 
 DONE = -2
 """The number of every local state in which the call is over."""
@@ -31,6 +31,8 @@ _EBREAKS = (0x0010_0073, 0x9002)
 _CALLER_SAVED = (1, 5, 6, 7, *range(10, 18), *range(28, 32))
 _JUNK = 0x7A11_0000_0000
 """What a callback leaves in registers that it may change; with the register's number added."""
+_READS = 0b0010
+_NO_ADDRESS = (Cause.BREAKPOINT, Cause.ECALL)
 LONGEST = 4096
 """Instructions in a row that nobody can influence; whoever executes more does not come back."""
 
@@ -114,7 +116,7 @@ class Victim:
         self.locals: list[Local] = []
         self._numbers: dict[Local, int] = {}
         self._moves: dict[tuple[int, int], Move] = {}
-        self._loaded: dict[tuple[int, int, int], Move] = {}
+        self._loaded: dict[tuple[int, int, int, int], Move] = {}
         self._constant: dict[int, int | Broken] = {}
         stack = self.memory.read(self.window.start, self.window.size)
         self.start = self._number(Local(site.func, site.registers, stack, (), (0,) * 32))
@@ -137,7 +139,8 @@ class Victim:
         site = self.site
         if any(pc in span for span in site.code.values()) or pc in site.callbacks or pc in site.directs:
             return None
-        return Broken(Kind.WILD, f"the pc is {self.name(pc)}, outside of {', '.join(site.code)}")
+        where = [*site.code, *dict.fromkeys(self.name(address) for address in site.directs)]
+        return Broken(Kind.WILD, f"the pc is {self.name(pc)}, outside of {', '.join(where)}")
 
     def constant(self, pc: int) -> int | Broken:
         """Return the instruction at a pc that nobody patches, or why there is none."""
@@ -202,7 +205,7 @@ class Victim:
             move = self._moves[key] = self._execute(number, word)
         return move
 
-    def loaded(self, number: int, word: int, value: int, load: Load, ordinal: int) -> Move:
+    def loaded(self, number: int, word: int, value: int, load: Load, origin: int) -> Move:
         """Return what a load of patched bytes does with a value that it may see.
 
         Args:
@@ -210,14 +213,14 @@ class Victim:
             word: the instruction.
             value: what is loaded.
             load: as `move` said.
-            ordinal: how many such loads the call has made before.
+            origin: bit mask of what it is among the loads of the call.
         """
-        key = (number, word, value)
+        key = (number, word, value, origin)
         move = self._loaded.get(key)
         if move is None:
             before = self.memory.read(load.address, load.width)
             self.memory.write(load.address, value.to_bytes(load.width, "little"))
-            move = self._loaded[key] = self._execute(number, word, 1 << ordinal)
+            move = self._loaded[key] = self._execute(number, word, origin)
             self.memory.write(load.address, before)
         return move
 
@@ -251,7 +254,8 @@ class Victim:
             return None
         where = f"at {self.name(outcome.pc)}"
         if outcome.status is Status.FAULT and outcome.cause is not None:
-            about = f" {as_hex(word)}" if outcome.cause.name == "ILLEGAL" else f", address {as_hex(outcome.tval)}"
+            about = f", address {as_hex(outcome.tval)}" if outcome.cause not in _NO_ADDRESS else ""
+            about = f" {as_hex(word)}" if outcome.cause is Cause.ILLEGAL else about
             return Broken(Kind.WILD, f"{outcome.reason}{about} {where}")
         return Broken(Kind.WILD, f"{outcome.reason} {where}")
 
@@ -289,6 +293,25 @@ class Victim:
         return name_of(address, self.scenario.lines, self.site.code)
 
 
+def undisturbed(scenario: Scenario) -> Behaviour | None:
+    """Return what a call does while nobody patches anything, None if it does not arrive in the body."""
+    victim = Victim(scenario, (), ())
+    at = victim.start
+    for _ in range(LONGEST):
+        move = victim.host_move(at)
+        if move is None:
+            word = victim.constant(victim.locals[at].pc)
+            if isinstance(word, Broken):
+                return None
+            move = victim.move(at, word)
+        if move.broken is not None:
+            return None
+        if move.target == DONE:
+            return move.behaviour
+        at = move.target
+    return None
+
+
 def name_of(address: int, lines: Mapping[int, str], code: Mapping[str, Span]) -> str:
     """Return the name of an address: its own, or that of the code it is in with a distance."""
     if address in lines:
@@ -305,4 +328,10 @@ def _overlaps(spans: tuple[Span, ...], address: int, size: int) -> bool:
 
 
 def _fences(log: list[Seen]) -> tuple[str, ...]:
-    return tuple(event.kind for event in log if event.kind in ("fence", "fence.i"))
+    kinds = (event.kind for event in log if event.kind != "fence" or _orders_loads(event))
+    return tuple(kind for kind in kinds if kind in ("fence", "fence.i"))
+
+
+def _orders_loads(fence: Seen) -> bool:
+    """Tell whether a FENCE has R in both of its sets, which pause and ``fence w, w`` have not."""
+    return bool(fence.address & _READS and fence.address >> 4 & _READS)

@@ -199,7 +199,9 @@ class Worlds:
         if found is None:
             world = self.worlds[number]
             timeline, first = world.seen, world.floors[hart]
-            if hart == P:
+            if hart == P and self.single:
+                timeline = tuple(range(_stored(world)))  # in program order, as the hart that stored them sees them
+            elif hart == P:
                 timeline = (*world.seen, *bits(world.pending))
                 own = (place for place, piece in enumerate(timeline, 1) if piece < world.floors[P])
                 first = max(own, default=0)

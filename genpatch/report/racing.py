@@ -63,7 +63,7 @@ class RaceDocument(AuditDocument):
     def counts(self) -> dict[str, int]:
         """How many rows there are of each verdict."""
         found = Counter(row.verdict for row in self.rows)
-        return {verdict: found[verdict] for verdict in ("safe", "unsafe", "unknown", "skipped")}
+        return {verdict: found[verdict] for verdict in ("safe", "unsafe", "unfinished", "skipped")}
 
     @property
     def states(self) -> int:
@@ -85,10 +85,45 @@ class RaceDocument(AuditDocument):
             ],
             "counts": self.counts,
             "states": self.states,
-            "rows": [plain(replace(row, seconds=round(row.seconds, 6))) for row in self.rows],
+            "cases": [self._case(row) for row in self.rows],
             "evidence": list(self.evidence),
             "notes": [*body.get("notes", ()), *self.notes],
         }
+
+    def _case(self, row: RaceRow) -> dict[str, Any]:
+        """Return a row as plain data, with its environment and why it is not safe."""
+        worlds = {each.name: each for each in self.environments}
+        body = plain(replace(row, seconds=round(row.seconds, 6)))
+        witnesses = body["witnesses"]
+        first = witnesses[row.kinds[0]] if row.kinds else []
+        return {
+            "scheme": self.images[0].scheme if self.images else row.subject,
+            **body,
+            "environment": _world(row.environment, worlds.get(row.environment)),
+            "reason": row.why or (first[-1]["text"] if first else ""),
+            "witness": first,
+        }
+
+
+def _world(name: str, environment: Environment | None) -> dict[str, Any]:
+    """Return an environment as plain data; of one that is not there its name."""
+    if environment is None:
+        return {"name": name}
+    return {
+        "name": name,
+        "harts": "single" if environment.harts == 1 else "smp",
+        "preempt": environment.preemption.value,
+        "stop_machine": environment.stop_machine,
+        "fetch": environment.fetch.value,
+        "alignment": environment.alignment,
+        "remote_fence": "ok" if environment.remote_fence == "present" else environment.remote_fence.value,
+        "wait": environment.tasks_wait,
+        "fused_pair": "none" if environment.fused == "no" else environment.fused.value,
+        "patcher": environment.patcher.value,
+        "patchers": environment.patchers,
+        "lock": environment.lock,
+        "migration": environment.migration,
+    }
 
 
 def ranked_kinds(kinds: Iterable[str]) -> list[str]:
@@ -104,7 +139,7 @@ def undecided(rows: Iterable[RaceRow]) -> tuple[str, ...]:
     return tuple(
         f"{row.subject}: {row.transition} in {row.environment}: not decided: {row.why}"
         for row in rows
-        if row.verdict == "unknown"
+        if row.verdict == "unfinished"
     )
 
 

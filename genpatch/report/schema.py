@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..race.environment import Fetch, Patching, Preemption
 from ..race.model import Kind
 from .document import AUDIT_SCHEMA, COMPARE_SCHEMA, RACE_SCHEMA, VERIFY_SCHEMA
 
@@ -170,11 +171,12 @@ _RACE: dict[str, Schema] = {
     "about": {"enum": ["schemes", "kernel"]},
     "subjects": _list(TEXT),
     "environments": _list(_ref("environment")),
-    "counts": _record(safe=COUNT, unsafe=COUNT, unknown=COUNT, skipped=COUNT),
+    "counts": _record(safe=COUNT, unsafe=COUNT, unfinished=COUNT, skipped=COUNT),
     "states": COUNT,
-    "rows": _list(_ref("row")),
+    "cases": _list(_ref("case")),
     "evidence": _list(TEXT),
 }
+_BOOL: Schema = {"type": "boolean"}
 _KIND: Schema = {"enum": [kind.value for kind in Kind]}
 
 RACE_JSON_SCHEMA = _document(
@@ -187,11 +189,12 @@ RACE_JSON_SCHEMA = _document(
             name=TEXT, what=TEXT, settings={"type": "object", "additionalProperties": TEXT}
         ),
         "line": _record(who=TEXT, text=TEXT),
-        "row": _record(
+        "case": _record(
+            scheme=TEXT,
             subject=TEXT,
             transition=TEXT,
-            environment=TEXT,
-            verdict={"enum": ["safe", "unsafe", "unknown", "skipped"]},
+            environment=_ref("world"),
+            verdict={"enum": ["safe", "unsafe", "unfinished", "skipped"]},
             kinds=_list(_KIND),
             states=COUNT,
             steps=COUNT,
@@ -199,14 +202,34 @@ RACE_JSON_SCHEMA = _document(
             seconds={"type": "number", "minimum": 0},
             witnesses={"type": "object", "propertyNames": _KIND, "additionalProperties": _list(_ref("line"))},
             why=TEXT,
+            reason=TEXT,
+            witness=_list(_ref("line")),
         ),
+        "world": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": TEXT,
+                "harts": {"enum": ["single", "smp"]},
+                "preempt": {"enum": [each.value for each in Preemption]},
+                "stop_machine": _BOOL,
+                "fetch": {"enum": [each.value for each in Fetch]},
+                "alignment": {"enum": [2, 4, 8]},
+                "remote_fence": {"enum": ["ok", "missing", "early", "unordered"]},
+                "wait": _BOOL,
+                "fused_pair": {"enum": ["none", "auipc-jalr", "any"]},
+                "patcher": {"enum": [each.value for each in Patching]},
+                "patchers": {"enum": [1, 2]},
+                "lock": _BOOL,
+                "migration": _BOOL,
+            },
+        },
     },
 )  # fmt: skip
 RACE_JSON_SCHEMA["required"] = sorted(["schema", "tool", "notes", "trouble", "seconds", *_RACE])
-_BOOL: Schema = {"type": "boolean"}
 _STORES = _list(_record(width=COUNT, count=COUNT))
 _KINDS_OF_RACE = _list(_KIND)
-_VERDICT: Schema = {"enum": ["safe", "unsafe", "unknown", "skipped"]}
+_VERDICT: Schema = {"enum": ["safe", "unsafe", "unfinished", "skipped"]}
 _COUNTS: Schema = {"type": "object", "additionalProperties": COUNT}
 
 COMPARE_JSON_SCHEMA: Schema = {

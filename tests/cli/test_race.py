@@ -54,33 +54,34 @@ def test_a_scheme(run: Run) -> None:
     assert lines[2][:2] == ["up", "safe"]
     assert lines[2][2].isdecimal()
     assert lines[3][:3] == ["smp", "UNSAFE", "wild"]
-    assert "4 safe, 4 unsafe, 0 unknown, 0 skipped; " in ran.out
+    assert "4 safe, 4 unsafe, 0 unfinished, 0 skipped; " in ran.out
     assert "a second" in ran.out
 
 
 def test_all_environments_unless_some_are_named(run: Run) -> None:
     loaded = document(run, "call-ops", "--transition", "enable")
-    assert [row["environment"] for row in loaded["rows"]] == list(ENVIRONMENTS)
-    assert {row["transition"] for row in loaded["rows"]} == {"enable"}
+    assert [row["environment"]["name"] for row in loaded["cases"]] == list(ENVIRONMENTS)
+    assert {row["transition"] for row in loaded["cases"]} == {"enable"}
     assert [each["name"] for each in loaded["environments"]] == list(ENVIRONMENTS)
     again = document(run, "call-ops", "--transition", "enable", "--env", "smp", "--env", "all")
-    assert {row["environment"] for row in again["rows"]} == set(ENVIRONMENTS)
-    assert len(again["rows"]) == len(ENVIRONMENTS)
+    assert {row["environment"]["name"] for row in again["cases"]} == set(ENVIRONMENTS)
+    assert len(again["cases"]) == len(ENVIRONMENTS)
 
 
 def test_an_environment_of_ones_own(run: Run) -> None:
-    rows = document(run, "call-ops", "--transition", "enable", "--env", "smp,fetch=parcel", "--env", "smp")["rows"]
-    assert [(row["environment"], row["verdict"]) for row in rows] == [("smp,fetch=parcel", "unsafe"), ("smp", "safe")]
+    rows = document(run, "call-ops", "--transition", "enable", "--env", "smp,fetch=parcel", "--env", "smp")["cases"]
+    assert [row["environment"]["name"] for row in rows] == ["smp,fetch=parcel", "smp"]
+    assert [row["verdict"] for row in rows] == ["unsafe", "safe"]
 
 
 def test_rows_keep_the_order_of_transitions(run: Run) -> None:
-    rows = document(run, "call-ops", "--transition", "disable", "--transition", "enable", "--env", "up")["rows"]
+    rows = document(run, "call-ops", "--transition", "disable", "--transition", "enable", "--env", "up")["cases"]
     assert [row["transition"] for row in rows] == ["enable", "disable"]
 
 
 def test_a_frame(run: Run) -> None:
     args, regs = (
-        document(run, "call-ops", "--env", "smp-preempt", "--transition", "enable", "--frame", frame)["rows"]
+        document(run, "call-ops", "--env", "smp-preempt", "--transition", "enable", "--frame", frame)["cases"]
         for frame in ("args", "regs")
     )
     assert [row["verdict"] for row in (*args, *regs)] == ["safe", "safe"]
@@ -122,7 +123,7 @@ def test_what_makes_the_status(run: Run) -> None:
 def test_too_many_states_are_no_pass(run: Run) -> None:
     ran = run("race", "call-ops", "--env", "smp", "--transition", "enable", "--max-states", "20")
     assert ran.status == 2
-    assert "unknown >20" in ran.out
+    assert "unfinished >20" in ran.out
     assert "safe" not in ran.out.splitlines()[2]
     assert ran.err == (
         "genpatch: call-ops: enable in smp: not decided: 20 states were visited and there are more\n"
@@ -133,7 +134,7 @@ def test_too_many_states_are_no_pass(run: Run) -> None:
 
 def test_an_unknown_row_beside_an_unsafe_one(run: Run) -> None:
     ran = run("race", "call-ops", "pair-t0", "--env", "smp-preempt", "--transition", "enable", "--max-states", "99")
-    assert "unknown >99" in ran.out
+    assert "unfinished >99" in ran.out
     assert "UNSAFE" in ran.out
     assert (ran.status, ran.err) == (0, "")
 
@@ -156,10 +157,10 @@ def test_the_document_of_schemes(run: Run) -> None:
     assert loaded["schema"] == "genpatch/race/1"
     assert loaded["about"] == "schemes"
     assert loaded["subjects"] == ["pair-t0"]
-    assert loaded["counts"] == {"safe": 0, "unsafe": 4, "unknown": 0, "skipped": 0}
+    assert loaded["counts"] == {"safe": 0, "unsafe": 4, "unfinished": 0, "skipped": 0}
     assert loaded["environments"][0]["settings"]["fetch"] == "ziccif"
-    row = loaded["rows"][0]
-    assert (row["subject"], row["transition"], row["environment"]) == ("pair-t0", "enable", "smp")
+    row = loaded["cases"][0]
+    assert (row["subject"], row["transition"], row["environment"]["name"]) == ("pair-t0", "enable", "smp")
     assert (row["verdict"], row["kinds"], row["complete"]) == ("unsafe", ["wild"], True)
     assert row["witnesses"]["wild"][-1]["text"].startswith("wild: the pc is 0x")
     assert {line["who"] for line in row["witnesses"]["wild"][:-1]} <= {"patcher", "victim", "harts"}
@@ -177,7 +178,7 @@ def test_the_document_of_a_kernel(run: Run) -> None:
     assert any("CONFIG_SMP=y" in line for line in loaded["evidence"])
     assert any("no kprobe" in line for line in loaded["notes"])
     assert [each["name"] for each in loaded["environments"]] == ["own"]
-    assert {row["transition"] for row in loaded["rows"]} >= {"enable", "disable"}
+    assert {row["transition"] for row in loaded["cases"]} >= {"enable", "disable"}
 
 
 def test_the_schema_is_printed(run: Run) -> None:
@@ -272,10 +273,11 @@ def test_what_is_warned_of(run: Run) -> None:
 
 
 def test_environments_of_a_kernel(run: Run) -> None:
-    rows = document(run, "live", "--transition", "enable", "--env", "own,preemption=full", "--env", "smp")["rows"]
-    assert [row["environment"] for row in rows] == ["own,preemption=full", "smp"]
+    rows = document(run, "live", "--transition", "enable", "--env", "own,preemption=full", "--env", "smp")["cases"]
+    assert [row["environment"]["name"] for row in rows] == ["own,preemption=full", "smp"]
     assert [row["verdict"] for row in rows] == ["safe", "unsafe"]
-    names = [row["environment"] for row in document(run, "live", "--transition", "enable", "--env", "all")["rows"]]
+    rows = document(run, "live", "--transition", "enable", "--env", "all")["cases"]
+    names = [row["environment"]["name"] for row in rows]
     assert names[0] == "own"
     assert "up" in names
     assert not {"stop", "no-fence", "align4", "no-wait", "two-locked"} & set(names)

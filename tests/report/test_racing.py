@@ -68,7 +68,7 @@ def of_schemes(*rows: RaceRow, **more: Any) -> RaceDocument:
     )
 
 
-UNKNOWN = row(verdict="unknown", complete=False, states=50, why="50 states were visited and there are more")
+UNKNOWN = row(verdict="unfinished", complete=False, states=50, why="50 states were visited and there are more")
 SKIPPED = row(transition="retire", verdict="skipped", states=0, why="one has no retire")
 MIXED = of_schemes(
     row(environment="up"), row(transition="change", environment="up", kinds=("stale", "wild")),
@@ -109,7 +109,7 @@ def rendered(document: RaceDocument, name: str = "text", **options: Any) -> str:
         (row(), ("safe 1,234",) * 4),
         (None, ("-",) * 4),
         (SKIPPED, ("-",) * 4),
-        (UNKNOWN, ("unknown >50",) * 4),
+        (UNKNOWN, ("unfinished >50",) * 4),
         (row(kinds=("wild",)), ("WILD", "UNSAFE wild", "UNSAFE wild", "UNSAFE wild 1,234")),
         (
             row(kinds=("stale", "wild"), complete=False),
@@ -124,7 +124,7 @@ def test_a_cell(each: RaceRow | None, texts: tuple[str, ...]) -> None:
 def test_the_worst_of_some_rows() -> None:
     assert worst([]) == worst([SKIPPED]) == ("skipped", "-")
     assert worst([row(), SKIPPED]) == ("safe", "safe")
-    assert worst([row(), UNKNOWN]) == ("unknown", "unknown")
+    assert worst([row(), UNKNOWN]) == ("unfinished", "unfinished")
     assert worst([row(), UNKNOWN, row(kinds=("lost",))]) == ("unsafe", "lost")
     assert worst([row(kinds=("stale",)), row(kinds=("ops",))]) == ("unsafe", "ops+")
 
@@ -139,7 +139,7 @@ def test_tables() -> None:
     assert (table.corner, table.down, table.across) == ("environment", ("up", "smp"), ("enable", "change", "retire"))
     assert [[each.verdict if each else "" for each in line] for line in table.cells] == [
         ["safe", "unsafe", "skipped"],
-        ["unknown", "unsafe", "skipped"],
+        ["unfinished", "unsafe", "skipped"],
     ]
     (turned,) = tables(replace(MIXED, images=KERNEL.images))
     assert (turned.corner, turned.down, turned.across) == ("transition", table.across, table.down)
@@ -162,8 +162,8 @@ def test_paths_are_shown_once() -> None:
 
 
 def test_counts() -> None:
-    assert MIXED.counts == {"safe": 1, "unsafe": 2, "unknown": 1, "skipped": 2}
-    assert verdict(MIXED) == "1 safe, 2 unsafe, 1 unknown, 2 skipped; 3,752 states"
+    assert MIXED.counts == {"safe": 1, "unsafe": 2, "unfinished": 1, "skipped": 2}
+    assert verdict(MIXED) == "1 safe, 2 unsafe, 1 unfinished, 2 skipped; 3,752 states"
     assert MIXED.subjects == ("one",)
 
 
@@ -181,13 +181,13 @@ def test_undecided() -> None:
 def test_a_table_of_one_scheme() -> None:
     assert rendered(MIXED).splitlines() == [
         "one",
-        "  environment  enable       change                   retire",
-        "  up           safe 1,234   UNSAFE wild,stale 1,234  -",
-        "  smp          unknown >50  UNSAFE wild 1,234        -",
+        "  environment  enable          change                   retire",
+        "  up           safe 1,234      UNSAFE wild,stale 1,234  -",
+        "  smp          unfinished >50  UNSAFE wild 1,234        -",
         "  - one has no retire",
         "  - enable in smp: 50 states were visited and there are more",
         "",
-        "1 safe, 2 unsafe, 1 unknown, 2 skipped; 3,752 states in 2.0 s, 1,876 a second",
+        "1 safe, 2 unsafe, 1 unfinished, 2 skipped; 3,752 states in 2.0 s, 1,876 a second",
     ]
 
 
@@ -237,7 +237,7 @@ def test_witnesses() -> None:
 
 def test_colour() -> None:
     coloured = rendered(MIXED, color=True)
-    for code, what in (("1;31", "UNSAFE wild,stale 1,234"), ("1;33", "unknown >50"), ("32", "safe 1,234")):
+    for code, what in (("1;31", "UNSAFE wild,stale 1,234"), ("1;33", "unfinished >50"), ("32", "safe 1,234")):
         assert f"\x1b[{code}m{what}" in coloured
     assert "\x1b" not in rendered(MIXED)
 
@@ -258,15 +258,22 @@ def test_a_kernel() -> None:
 def test_json(document: RaceDocument) -> None:
     loaded = json.loads(rendered(document, "json"))
     Draft202012Validator(closed(RACE_JSON_SCHEMA)).validate(loaded)
-    assert len(loaded["rows"]) == len(document.rows)
+    assert len(loaded["cases"]) == len(document.rows)
     assert ("findings" in loaded) == bool(document.images)
 
 
 def test_a_row_in_json() -> None:
-    loaded = json.loads(rendered(MIXED, "json"))["rows"][1]
-    assert loaded | {"witnesses": 0} == {
-        "subject": "one", "transition": "change", "environment": "up", "verdict": "unsafe", "kinds": ["stale", "wild"],
-        "states": 1234, "steps": 4000, "complete": True, "seconds": 0.25, "witnesses": 0, "why": "",
+    loaded = json.loads(rendered(MIXED, "json"))["cases"][1]
+    assert loaded | {"witnesses": 0, "witness": 0, "environment": 0} == {
+        "scheme": "one", "subject": "one", "transition": "change", "environment": 0, "verdict": "unsafe",
+        "kinds": ["stale", "wild"], "states": 1234, "steps": 4000, "complete": True, "seconds": 0.25, "witnesses": 0,
+        "why": "", "witness": 0, "reason": loaded["witnesses"]["stale"][-1]["text"],
+    }  # fmt: skip
+    assert loaded["witness"] == loaded["witnesses"]["stale"]
+    assert loaded["environment"] == {
+        "name": "up", "harts": "single", "preempt": "none", "stop_machine": False, "fetch": "ziccif", "alignment": 8,
+        "remote_fence": "ok", "wait": True, "fused_pair": "none", "patcher": "elsewhere", "patchers": 1, "lock": True,
+        "migration": True,
     }  # fmt: skip
     assert loaded["witnesses"]["wild"] == [
         {"who": "victim", "text": "calls func on hart 1"},
@@ -354,7 +361,7 @@ def test_hostile_names(name: str, bad: str) -> None:
     rows = [
         row(bad, bad, bad, kinds=("wild",)),
         row(bad, bad, "up", verdict="skipped", why=bad),
-        row(bad, "x", bad, verdict="unknown", complete=False, why=bad),
+        row(bad, "x", bad, verdict="unfinished", complete=False, why=bad),
     ]
     rows[0] = replace(rows[0], witnesses={"wild": lines})
     document = of_schemes(*rows, environments=(replace(SMP, name=bad, what=bad),), evidence=(bad,), notes=(bad,))
@@ -416,7 +423,7 @@ def test_environments_of_a_kernel() -> None:
 def test_what_was_not_seen_whole_is_no_pass() -> None:
     facts = raced(max_states=50)
     assert facts.races is not None
-    assert {each.verdict for each in facts.races.rows} == {"unknown"}
+    assert {each.verdict for each in facts.races.rows} == {"unfinished"}
     for result in run_rules(RULES, facts):
         assert result.status == "skipped"
         assert result.reason

@@ -13,7 +13,7 @@ from ..racing import RaceDocument, ranked_kinds
 __all__ = ["Path", "Table", "cell", "paths", "rows_by", "shortened", "skipped", "tables", "verdict", "worst"]
 
 NOTHING = "-"
-_VERDICTS = ("unsafe", "unknown", "safe", "skipped")
+_VERDICTS = ("unsafe", "unfinished", "safe", "skipped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def skipped(rows: Iterable[RaceRow]) -> list[str]:
     """Return why rows were skipped or are not decided, those with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
-        if row.why and row.verdict in ("skipped", "unknown"):
+        if row.why and row.verdict in ("skipped", "unfinished"):
             reasons.setdefault(row.why, []).append(
                 row.transition if row.verdict == "skipped" else f"{row.transition} in {row.environment}"
             )

@@ -32,7 +32,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
 
 
 def _fails(row: RaceRow) -> bool:
-    return row.verdict in ("unsafe", "unknown")
+    return row.verdict in ("unsafe", "unfinished")
 
 
 def _result(failed: bool) -> str:
@@ -44,7 +44,7 @@ def _directive(row: RaceRow) -> str:
     match row.verdict:
         case "unsafe":
             return f" # {' '.join(ranked_kinds(row.kinds))}, {row.states:,} states"
-        case "unknown":
+        case "unfinished":
             return f" # TIMEOUT {describe(row.why)}"
         case "skipped":
             return f" # SKIP {describe(row.why)}"

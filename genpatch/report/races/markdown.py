@@ -57,7 +57,7 @@ def _matrix(listed: list[Table]) -> Iterator[str]:
 
 
 def _word(state: str, word: str) -> str:
-    return f"**{prose(word)}**" if state in ("unsafe", "unknown") else prose(word)
+    return f"**{prose(word)}**" if state in ("unsafe", "unfinished") else prose(word)
 
 
 def _table(document: RaceDocument, table: Table) -> Iterator[str]:

@@ -15,7 +15,7 @@ from .cells import NOTHING, Table, cell, paths, skipped, tables, verdict, worst
 
 MAX_WIDTH, MIN_WIDTH, GAP = 120, 72, 2
 FEW = 3
-_STYLES = {"unsafe": "bold red", "unknown": "bold yellow", "safe": "green", "skipped": "dim"}
+_STYLES = {"unsafe": "bold red", "unfinished": "bold yellow", "safe": "green", "skipped": "dim"}
 
 
 def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
@@ -189,7 +189,7 @@ def _witnesses(page: Page, document: RaceDocument) -> None:
 
 def _summary(page: Page, document: RaceDocument) -> None:
     counts = document.counts
-    style = next((_STYLES[name] for name in ("unsafe", "unknown", "safe") if counts[name]), "bold")
+    style = next((_STYLES[name] for name in ("unsafe", "unfinished", "safe") if counts[name]), "bold")
     page.line((verdict(document), style), (_speed(document), ""))
 
 
