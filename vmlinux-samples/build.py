@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Build the sample images from ``src/`` by ``recipe.toml``.
 
-Usage: build.py [--check] [--toolchain gcc|gcc+pahole|clang] [NAME...]
+Usage: build.py [--check] [--toolchain gcc|gcc+pahole|clang|clang+pahole] [NAME...]
 
 Without ``--check`` the samples are written beside this file, and the toolchain and digest in their manifests are
 brought up to date; what must be found in them is written by hand. With it they are built in a temporary directory
@@ -29,8 +29,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import kallsyms
+
+if TYPE_CHECKING:
+    from genpatch.schemes import CallScheme
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
@@ -108,7 +112,9 @@ class Sample:
     """One record of the recipe; the fields are described in ``recipe.toml``."""
 
     name: str
-    scheme: str
+    scheme: str = ""
+    record: str = ""
+    bpf: str = ""
     kind: str = "kernel"
     toolchain: str = "gcc"
     define: tuple[str, ...] = ()
@@ -138,6 +144,22 @@ class Sample:
     def toolchain_label(self) -> str:
         """The toolchain, with pahole where it is needed."""
         return f"{self.toolchain}+pahole" if self.types == "btf" else self.toolchain
+
+
+def scheme_of(sample: Sample) -> Scheme:
+    """Return what a sample's scheme means for its build: as written down here, or as its record in the catalog says."""
+    if not sample.record:
+        return SCHEMES[sample.scheme]
+    record, nop = record_of(sample.record), 2 if "c" in sample.march.partition("_")[0] else 4
+    define = ["FRAME_REGS" if frame_of(record) == "regs" else "FRAME_ARGS"]
+    if record.ip_offset != entry_of(record):
+        define.append("ADJUST")
+    return Scheme(
+        sled=f"{(record.before + record.after) // nop},{record.before // nop}",
+        align=record.alignment,
+        define=tuple(define),
+        trampoline="trampolines.S",
+    )
 
 
 def read_recipe() -> dict[str, Sample]:
@@ -184,6 +206,108 @@ def tools_of(sample: Sample) -> tuple[str, ...]:
     return (*tools, PAHOLE) if sample.types == "btf" else tools
 
 
+# --- what is rendered from the catalog
+
+
+def record_of(name: str) -> CallScheme:
+    """Return a scheme of the catalog; BuildError without what its package needs."""
+    if str(HERE.parent) not in sys.path:
+        sys.path.insert(0, str(HERE.parent))
+    try:
+        from genpatch.schemes import CATALOG
+    except ImportError as error:
+        raise BuildError(f"the catalog of schemes cannot be read: {error}") from error
+    if name not in CATALOG:
+        raise BuildError(f"no scheme {name} in the catalog")
+    return CATALOG[name]
+
+
+def frame_of(record: CallScheme) -> str:
+    """Return which frame a scheme's trampolines make: released kernels that had one for each tracer saved pt_regs."""
+    return "regs" if record.ops_in.value == "own" else "args"
+
+
+def entry_of(record: CallScheme) -> int:
+    """Return where a compiler's entry for a function is, minus func: where its nops start, behind a landing pad."""
+    return 4 if any(need.value == "landing pad" for need in record.needs) else -record.before
+
+
+def render(record: CallScheme, target: Path, *, fastcc: bool) -> None:
+    """Write scheme.h and the assembly of a scheme into a new directory."""
+    try:
+        from genpatch.schemes.trampoline import OpsLayout, dispatcher_source, trampoline_source
+
+        files = {"scheme.h": scheme_header(record)}
+        names = ("first", "second") if record.owner == "bpf" else ("ftrace_caller",)
+        if record.owner == "ftrace" and record.ops_in.value == "own":
+            names += ("ftrace_regs_caller",)
+        for name in names:
+            layout = OpsLayout(direct_call=_DIRECT_CALL)
+            text = trampoline_source(record, frame=frame_of(record), ops=_OPS, layout=layout, fastcc=fastcc)
+            files[f"{name}.s"] = text.replace(f"{_OPS:#x}", f"run_{name}" if record.owner == "bpf" else "ops")
+        if record.dispatcher is not None:
+            files["dispatcher.s"] = dispatcher_source(record)
+    except ImportError as error:
+        raise BuildError(f"templates cannot be rendered: {error}") from error
+    target.mkdir(parents=True)
+    for name, text in files.items():
+        (target / name).write_text(text, encoding="utf-8")
+
+
+_DIRECT_CALL = 32  # as struct ftrace_ops of sample.h
+_OPS = 0x0B5E_55ED  # an address that a symbol takes the place of
+_HOLES = (("{hi20}", "HI20_AT"), ("{lo12}", "LO12_AT"))
+
+
+def scheme_header(record: CallScheme) -> str:
+    """Return a scheme's record as C: words, where their holes are, and the stores of each transition."""
+    values: dict[str, object] = {
+        "BEFORE": record.before,
+        "AFTER": record.after,
+        "IP_OFFSET": record.ip_offset,
+        "ENTRY_TO_IP": record.ip_offset - entry_of(record),
+        "FROZEN": int(record.frozen_auipc),
+        "DISABLED": _words(record.disabled),
+        "ENABLED": _words(record.enabled),
+    }
+    at = 0
+    for line in record.enabled:
+        is_dword = line.startswith(".dword")
+        holes = (*_HOLES, ("{target}", "DWORD_AT" if is_dword else "JAL_AT"))
+        values |= {name: at for hole, name in holes if hole in line}
+        at += 8 if is_dword else 4
+    for name, distance in (("LITERAL", record.literal), ("DISPATCHER", record.dispatcher)):
+        if distance is not None:
+            values[name] = f"({distance})"
+    flags = {
+        "OWN": record.ops_in.value == "own",
+        "IN_SLOT": record.ops_in.value == "slot",
+        "OWN_OPS_FLAG": record.literal is not None,
+        "ALLOCATED": any(store.place.value == "trampoline" for store in record.enable),
+        "LINK_RA": record.link.value == "ra",
+        "STOPPED": any(need.value == "stop_machine" for need in record.needs),
+    }
+    values |= {name: 1 for name, is_set in flags.items() if is_set}
+    for name in ("init", "enable", "change", "disable"):
+        values[name.upper()] = " ".join(
+            {
+                "func": f"SITE({store.at}, {store.width}, {int(store.is_published)})",
+                "slot": f"SLOT({int(store.is_published)})",
+                "trampoline": "TRAMPOLINE",
+            }[store.place.value]
+            for store in getattr(record, name)
+        )
+    return "".join(f"#define {name} {value}\n" for name, value in values.items())
+
+
+def _words(lines: tuple[str, ...]) -> str:
+    """Return instructions as a list of words, with nothing in their holes."""
+    from genpatch.isa.assemble import assemble
+
+    data = assemble("\n".join(lines).format(hi20=0, lo12=0, target=0), 0)
+    return ", ".join(f"{int.from_bytes(data[at : at + 4], 'little'):#010x}" for at in range(0, len(data), 4))
+
+
 # --- building
 
 
@@ -195,6 +319,7 @@ class Workshop:
         self._pool = pool
         self._lock = Lock()
         self._objects: dict[tuple[str, ...], Future[Path]] = {}
+        self._rendered: set[Path] = set()
         config = (SOURCES / "config").read_bytes()
         (directory / "config.gz").write_bytes(gzip.compress(config, compresslevel=0, mtime=0))
 
@@ -207,6 +332,15 @@ class Workshop:
                 target = self.directory / f"{Path(source).stem}-{len(self._objects)}.o"
                 self._objects[command] = self._pool.submit(self._compile, command, target)
             return self._objects[command]
+
+    def rendered(self, name: str, *, fastcc: bool) -> Path:
+        """Return the directory of what is rendered for a scheme of the catalog."""
+        target = self.directory / ("fastcc" if fastcc else "plain") / name
+        with self._lock:
+            if target not in self._rendered:
+                render(record_of(name), target, fastcc=fastcc)
+                self._rendered.add(target)
+        return target
 
     def _compile(self, command: tuple[str, ...], target: Path) -> Path:
         places = (f"-I{self.directory}", f"-Wa,-I{self.directory}", f"-ffile-prefix-map={self.directory}=.")
@@ -227,14 +361,27 @@ def _text(name: str) -> str:
 
 def objects_of(sample: Sample, workshop: Workshop) -> list[Path]:
     """Compile all sources of a sample, in the order they are linked."""
-    scheme = SCHEMES[sample.scheme]
+    scheme = scheme_of(sample)
     untraced = () if sample.kind == "module" else ("head.S", scheme.trampoline, *sample.plain)
     extra = ("config.S",) if sample.config else ()
     pending = [
-        workshop.compile(sample, source, _flags(sample, scheme, source, source in sample.traced))
+        workshop.compile(
+            sample,
+            source,
+            (*_places(sample, source, workshop), *_flags(sample, scheme, source, source in sample.traced)),
+        )
         for source in (*untraced, *extra, *sample.traced)
     ]
     return [each.result() for each in pending]
+
+
+def _places(sample: Sample, source: str, workshop: Workshop) -> tuple[str, ...]:
+    """Return where a source finds what is rendered for it."""
+    if '"scheme.h"' not in _text(source):
+        return ()
+    name = sample.bpf if source.startswith("bpf.") else sample.record
+    place = workshop.rendered(name, fastcc=sample.toolchain == "clang")
+    return (f"-I{place}", f"-Wa,-I{place}") if source.endswith(".S") else (f"-I{place}",)
 
 
 def _flags(sample: Sample, scheme: Scheme, source: str, traced: bool) -> Iterator[str]:
@@ -268,12 +415,17 @@ def build(sample: Sample, workshop: Workshop, target: Path) -> list[Path]:
     else:
         _link(sample, objects, scratch, linked)
     _add_types(sample, linked, scratch)
-    run([sample.tools.objcopy, "--strip-debug", linked])
+    run([sample.tools.objcopy, "--strip-debug", *_labels_too(sample), linked])
     if sample.kind == "boot":
         output.write_bytes(boot_image(sample, linked, scratch / "flat"))
     else:
         output.write_bytes(linked.read_bytes())
     return [output, *_companion(sample, objects, target)]
+
+
+def _labels_too(sample: Sample) -> tuple[str, ...]:
+    """Return how to drop the labels that clang's debugging information leaves in the symbol table, if it does."""
+    return ("--discard-locals",) if sample.toolchain == "clang" and sample.types == "btf" else ()
 
 
 def _link(sample: Sample, objects: list[Path], scratch: Path, linked: Path) -> None:
@@ -358,7 +510,9 @@ def main(arguments: Sequence[str]) -> int:
     """Build or check what the command line names."""
     parser = argparse.ArgumentParser(description="Build the sample images, or check them against the recipe.")
     parser.add_argument("--check", action="store_true", help="build elsewhere and compare")
-    parser.add_argument("--toolchain", choices=("gcc", "gcc+pahole", "clang"), help="only what this one builds")
+    parser.add_argument(
+        "--toolchain", choices=("gcc", "gcc+pahole", "clang", "clang+pahole"), help="only what this one builds"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="samples; all of them by default")
     options = parser.parse_args(arguments)
     try:

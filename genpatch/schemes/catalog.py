@@ -191,7 +191,7 @@ JAL_PER_FUNC = replace(
     name="jal-per-func",
     summary="nop <-> jal t0 to a dispatcher of the function's own, right below it, beside the ops pointer",
     before=32,
-    init=(_FAR_NOP_OPS, _JAL_NOP),
+    init=(_FAR_NOP_OPS, Store(at=-24, width=24, what="the dispatcher"), _JAL_NOP),
     enable=(_FAR_OPS, _JAL),
     change=(_FAR_OPS,),
     disable=(_FAR_NOP_OPS, _JAL_NOP),

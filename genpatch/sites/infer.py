@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..image.model import KernelImage
 from ..schemes import CATALOG, CallScheme, Traits
 from .model import Sites
@@ -145,16 +147,20 @@ def _choose(candidates: list[tuple[int, int, CallScheme]], seen: Traits) -> Call
 def _observe(sites: Sites, code: PatchingCode) -> tuple[Traits, tuple[str, ...]]:
     """Return the traits seen and where each was seen."""
     before, after = sites.usual
+    lead = _pad(sites)
     evidence = []
     if len(sites):
         evidence.append(f"sleds: {before} bytes before and {after} from the function symbol on")
-    caller = code.caller
+    caller, ip_base = code.caller, before
     link = literal = direct = None
     if caller is not None and caller.link is not None:
         link = caller.link
         literal = -8 if caller.literal is not None else 0  # that there is one; where is for the rules to judge
         direct = True if caller.direct_at is not None else None
-        evidence.append(_trampoline_text(caller.link.value, caller.literal, direct))
+        back = lead + (4 if after == 4 else 8)  # the call's last instruction ends there
+        evidence.append(_trampoline_text(caller.link.value, caller.literal, direct, back))
+        if lead and caller.literal is not None:  # an entry behind the pad says nothing of a prefix, its load does
+            before, after, ip_base = max(-caller.literal - back, 0), lead + after, -lead
     elif caller is not None and (regs := code.trampoline("ftrace_regs_caller")) is not None:
         link = regs.link
     width = code.call_width
@@ -162,7 +168,7 @@ def _observe(sites: Sites, code: PatchingCode) -> tuple[Traits, tuple[str, ...]]
         evidence.append(f"ftrace_make_call writes {width} bytes of instructions")
     ip_offset = None
     if code.call_adjust is not None and len(sites):
-        ip_offset = code.call_adjust - (before if before else 0)
+        ip_offset = code.call_adjust - ip_base
         evidence.append(f"ftrace_call_adjust adds {code.call_adjust}")
         if ip_offset not in (0, 4):  # a broken layout says nothing about the scheme
             ip_offset = None
@@ -178,8 +184,13 @@ def _observe(sites: Sites, code: PatchingCode) -> tuple[Traits, tuple[str, ...]]
     return seen, tuple(evidence)
 
 
-def _trampoline_text(link: str, literal: int | None, direct: bool | None) -> str:
+def _pad(sites: Sites) -> int:
+    """Return the size of the landing pad that most functions start with, in front of their entry [bytes]."""
+    return int(np.median(sites.lead)) if len(sites) else 0
+
+
+def _trampoline_text(link: str, literal: int | None, direct: bool | None, back: int) -> str:
     text = f"ftrace_caller returns through {link}"
     if literal is not None:
-        text += f" and loads the ops at func{literal + 8:+d}"
+        text += f" and loads the ops at func{literal + back:+d}"
     return text + (", tests ops->direct_call first" if direct else "")

@@ -14,7 +14,7 @@ from .contract import Arrival, Expectation
 from .returns import RETURNS
 from .trial import Behaviour
 
-__all__ = ["CALL", "DISABLE", "STATES", "Abilities", "Patch", "State", "state_names"]
+__all__ = ["CALL", "DISABLE", "STATES", "THROUGH_RA", "Abilities", "Patch", "State", "state_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Abilities:
         graph: it has return_to_handler and its callback gets a frame.
         frame: the frame's layout is known, and has epc.
         kprobe: the first instruction at func is no part of what ftrace switches.
+        redirect: the call spares ra, so that its callback can send the function elsewhere with all its registers.
     """
 
     functions: frozenset[str]
@@ -42,6 +43,7 @@ class Abilities:
     graph: bool
     frame: bool
     kprobe: bool
+    redirect: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ QUIET = Expectation()
 TRACED = Expectation(calls=1)
 DIRECT = Expectation(direct=1)
 
+THROUGH_RA = "the call goes through ra, and only behind it the sled loads ra again"
+"""Why a callback cannot send a function elsewhere although its frame has all that it takes."""
+
 INIT = Patch("ftrace_init_nop")
 CALL = Patch("ftrace_make_call", new="caller")
 DISABLE = Patch("ftrace_make_nop", old="caller")
@@ -107,7 +112,7 @@ STATES: tuple[State, ...] = (
     State(
         "redirected", "the callback sends the function elsewhere", (),
         (Expectation(Arrival.ELSEWHERE, 1, behaviour=Behaviour.REDIRECT),),
-        lambda can: can.frame and not can.regs_caller and "ftrace_make_call" in can.functions,
+        lambda can: can.redirect and can.frame and not can.regs_caller and "ftrace_make_call" in can.functions,
         "the frame has no epc that is known, or another trampoline is for that",
     ),
     State(
@@ -153,7 +158,8 @@ STATES: tuple[State, ...] = (
     State(
         "regs-redirected", "the callback sends the function elsewhere", (),
         (Expectation(Arrival.ELSEWHERE, 1, behaviour=Behaviour.REDIRECT),),
-        lambda can: can.frame and can.regs_caller and "ftrace_make_call" in can.functions, "one trampoline only",
+        lambda can: can.redirect and can.frame and can.regs_caller and "ftrace_make_call" in can.functions,
+        "one trampoline only",
     ),
     State(
         "regs-overridden", "the callback returns in the function's place", (),

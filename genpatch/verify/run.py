@@ -15,6 +15,7 @@ from ..isa.encoding import REG_NAMES
 from ..machine.lane_log import LaneEvents
 from ..machine.outcome import Trap
 from ..schemes import Link
+from ..schemes.model import Need, Place
 from ..sites.discover import find_sites
 from ..sites.infer import SchemeVerdict, infer_scheme
 from ..sites.model import Sites
@@ -22,7 +23,7 @@ from ..sites.patching import PatchingCode
 from ..units import BoolArray, I64Array, Span, U8Array, U64Array
 from .contract import Expectation, Failure, Promise, Terms, judge
 from .layouts import Layouts, layouts_of
-from .life import STATES, Abilities, Patch, State
+from .life import STATES, THROUGH_RA, Abilities, Patch, State
 from .live_in import live_at_entry
 from .patcher import NO_GUESTS, Call, Guests, Patcher
 from .replay import replay
@@ -238,10 +239,11 @@ def terms_of(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
     assert scheme is not None
     adjust = code.call_adjust
     ip = sites.entry + _U64(adjust) if adjust is not None else sites.func + _U64(scheme.ip_offset)
+    pad = np.zeros_like(sites.lead) if Need.LANDING_PAD in scheme.needs else sites.lead  # part of the scheme's sled
     return Terms(
         func=sites.func,
         ip=ip,
-        body=sites.func + sites.lead.astype(_U64) + _U64(scheme.after),
+        body=sites.func + pad.astype(_U64) + _U64(scheme.after),
         link=_REGISTER_NUMBERS[scheme.link],
         parent=scene.parent,
         elsewhere=scene.elsewhere,
@@ -304,6 +306,7 @@ class _Run:
             graph=bool(self.terms.return_hook) and image.address_of("ftrace_graph_func") is not None and "ra" in regs,
             frame={"epc", "ra", "a0"} <= regs.keys(),
             kprobe=bool((self.terms.ip != self.terms.func).all()),
+            redirect=self.scheme.link is not Link.RA,
         )
 
     # -- one state
@@ -320,7 +323,8 @@ class _Run:
         """Bring all sites into a state, run them, and note what was broken."""
         result = self.result
         if not state.needs(self.can):
-            result.states.append(StateResult(state.name, state.what, 0, np.zeros(0, np.int64), state.why_not))
+            why = THROUGH_RA if state.needs(replace(self.can, redirect=True)) else state.why_not
+            result.states.append(StateResult(state.name, state.what, 0, np.zeros(0, np.int64), why))
             return
         executed, before = self.patcher.lanes.insns, len(result.failures)
         self._tell(f"{state.name}: {state.what}")
@@ -425,6 +429,7 @@ class _Run:
         self._set_ops(patch.ops)
         covered = self._plant() if patch.probed else None
         call = self.patcher.call(patch.function, self._arguments(patch))
+        self.ops_now = self._ops_passed(patch.ops)
         if covered is not None:
             self.unprobed = self._uproot(covered)
         return call
@@ -450,18 +455,22 @@ class _Run:
                 return {0: record, 1: self._address(patch.old), 2: self._address(patch.new)}
 
     def _set_ops(self, role: str) -> None:
-        """Write the record's flags and the site's own ops; tell what the callback will get as its ops."""
-        patcher, layouts, image = self.patcher, self.result.layouts, self.result.image
+        """Write the record's flags and the site's own ops."""
+        patcher, layouts = self.patcher, self.result.layouts
         memory, ops = patcher.memory, layouts.ops
         flags = self.call_ops_flag if role != "list" and self.can.unique_ops else 0
         memory.write_u64(None, patcher.record + layouts.record_flags, flags)
         memory.write_u64(None, patcher.ops + ops.func, self.scene.callback)
         if ops.direct_call is not None:
             memory.write_u64(None, patcher.ops + ops.direct_call, 0 if role in ("list", "one") else self._address(role))
+
+    def _ops_passed(self, role: str) -> U64Array | None:
+        """Return what the callback will get as its ops; the patching function may have chosen them just now."""
+        patcher, image = self.patcher, self.result.image
         own = role != "list" and self.can.unique_ops
         shared = image.address_of("ftrace_list_ops") if self.can.literal else self._global_op()
         value = patcher.ops if own else shared
-        self.ops_now = None if value is None else np.full(len(self.chosen), value, _U64)
+        return None if value is None else np.full(len(self.chosen), value, _U64)
 
     def _global_op(self) -> int | None:
         """Return what function_trace_op holds, the ops that a scheme without literals passes on."""
@@ -592,6 +601,7 @@ class _Run:
             self.first_bytes = now
             return
         differs = now != self.first_bytes
+        differs[self._left_behind()] = False
         lanes = np.flatnonzero(differs.any(axis=1))
         if len(lanes):
             at = differs[lanes].argmax(axis=1)
@@ -599,6 +609,16 @@ class _Run:
             self._fail(
                 Failure(state.name, Promise.RESTORES, "bytes", lanes, expected, got, "a byte is not what it was")
             )
+
+    def _left_behind(self) -> BoolArray:
+        """bool[n, width]: data of a call that its scheme leaves where it is when the call is gone."""
+        scheme, func = self.scheme, (self.terms.func - self.low).astype(np.int64)
+        column, mask = np.arange(self.width), np.zeros((len(func), self.width), np.bool_)
+        for store in scheme.enable:
+            if store.is_data and store.place is Place.FUNC and store.at not in {each.at for each in scheme.disable}:
+                start = (func + store.at)[:, None]
+                mask |= (column >= start) & (column < start + store.width)
+        return mask
 
     # -- direct calls of what the kernel has itself
 

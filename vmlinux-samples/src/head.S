@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The first bytes of the image: the 64-byte header that boot loaders read, then the jump to start_kernel. */
+/* The first bytes of the image: the 64-byte header that boot loaders read, then the jump to start_kernel.
+   GP_NEAR: gp is set. */
 
 	.section .head.text, "ax"
 	.globl	_start
@@ -19,7 +20,11 @@ _start:
 	.ascii	"RISCV\0\0\0"
 	.ascii	"RSC\x05"
 	.word	0
-1:	la	sp, boot_stack_top
+1:
+#ifdef GP_NEAR
+	la	gp, __global_pointer$
+#endif
+	la	sp, boot_stack_top
 	tail	start_kernel
 	.size	_start, . - _start
 

@@ -3,7 +3,9 @@
  * What the C and the assembly of the samples share: names, the frame that a trampoline passes to its
  * callback, and struct ftrace_ops. The names are those of the kernel's interfaces; the code is our own.
  *
- * Switches (-D): CALL_OPS, FIXED, PAIR or RA16 name the scheme. All others are described where they are used.
+ * Switches (-D): CALL_OPS, FIXED, PAIR or RA16 name the scheme; FRAME_REGS or FRAME_ARGS the frame of a trampoline
+ * that is rendered from templates/, and ADJUST says that an entry is not the site. All others are described where
+ * they are used.
  */
 #ifndef SAMPLE_H
 #define SAMPLE_H
@@ -12,6 +14,17 @@
 #define FREGS_EPC 0
 #define FREGS_RA 8
 #define FREGS_SP 16
+#if defined(FRAME_REGS) /* every register, as in struct pt_regs */
+#define FREGS_S0 64
+#define FREGS_A0 80
+#define FREGS_SIZE 288
+#define FRAME_SIZE FREGS_SIZE
+#elif defined(FRAME_ARGS) /* what a callback may ask for */
+#define FREGS_S0 24
+#define FREGS_A0 40
+#define FREGS_SIZE 112
+#define FRAME_SIZE FREGS_SIZE
+#else
 #define FREGS_S0 24
 #ifdef DIRECT
 #define FREGS_T1 32
@@ -27,6 +40,7 @@
 #define FREGS_SIZE FREGS_T2
 #endif
 #define FRAME_SIZE ((FREGS_SIZE + 15) & ~15)
+#endif
 
 /* struct ftrace_ops */
 #define OPS_FUNC 0
@@ -61,6 +75,17 @@ struct ftrace_regs;
 struct ftrace_ops;
 typedef void (*ftrace_func_t)(u64 ip, u64 parent_ip, struct ftrace_ops *op, struct ftrace_regs *fregs);
 
+#if defined(FRAME_REGS)
+struct __arch_ftrace_regs {
+	u64 epc, ra, sp, gp, tp, t0, t1, t2, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7;
+	u64 s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, t3, t4, t5, t6;
+	u64 status, badaddr, cause, orig_a0;
+};
+#elif defined(FRAME_ARGS)
+struct __arch_ftrace_regs {
+	u64 epc, ra, sp, s0, t1, a0, a1, a2, a3, a4, a5, a6, a7;
+};
+#else
 struct __arch_ftrace_regs {
 	u64 epc;
 	u64 ra;
@@ -90,6 +115,7 @@ struct __arch_ftrace_regs {
 	u64 status;
 #endif
 };
+#endif
 
 struct ftrace_ops {
 	ftrace_func_t func;
@@ -143,7 +169,7 @@ int ftrace_make_nop(struct module *mod, struct dyn_ftrace *rec, u64 addr);
 void arch_ftrace_update_code(int command);
 u64 arch_ftrace_get_symaddr(u64 ip);
 
-#if defined(CALL_OPS) || defined(FIXED)
+#if defined(CALL_OPS) || defined(FIXED) || defined(ADJUST)
 u64 ftrace_call_adjust(u64 addr);
 #else
 static inline u64 ftrace_call_adjust(u64 addr)
