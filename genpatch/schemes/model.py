@@ -185,6 +185,11 @@ class CallScheme:
         return 4 * next(at for at, text in enumerate(texts, 1) if text in (f"jalr {self.link}", f"jal {self.link}"))
 
     @property
+    def pushed(self) -> int:
+        """What a function's own dispatcher has put on the stack when the trampoline is entered [bytes]."""
+        return 16 if self.dispatcher is not None else 0
+
+    @property
     def is_in_linux(self) -> bool:
         """A released kernel has had it; the others were proposed."""
         return self.source.startswith("linux ")

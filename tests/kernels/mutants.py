@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Break a kernel on purpose, one bug at a time, and see what verification says of it.
+"""Break a kernel on purpose, one bug at a time, and see what verification and exploring say of it.
 
-    python tests/kernels/mutants.py SOURCE OUT [--only NAME...] [--keep DIRECTORY]
+    python tests/kernels/mutants.py SOURCE OUT [--only NAME...] [--unverified] [--witness] [--keep DIRECTORY]
 
 SOURCE is a kernel tree, OUT a finished build of it (make O=OUT). Neither is written to: each mutant is an edited
 copy of one file or two, in a directory of its own. The object files that it concerns are compiled again by the
@@ -11,6 +11,10 @@ again from what else is in OUT, as scripts/link-vmlinux.sh does, its tables are 
 The symbol table for the kernel's own use and the BTF are those of OUT; no mutant changes a type. To show that the
 way of building adds nothing, the files are first built unedited: verification must say of that kernel what it says
 of OUT/vmlinux. A mutant is detected by what is reported of it and not of that kernel.
+
+What verification says nothing of is explored: every interleaving of what the kernel does to some functions, in the
+environment that the kernel is made for. A scenario that breaks in a way in which it does not break without the bug
+detects it; a function of each alignment is tried, because a mutant's functions may lie elsewhere.
 
 Prints a table in markdown; exit 1 if a mutant is missed that should be detected, or the other way about.
 """
@@ -24,11 +28,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genpatch.image.containers import open_content
+from genpatch.image.model import KernelImage
 from genpatch.image.read import read_image
+from genpatch.race.environment import Environment, get_environment
+from genpatch.race.kernel import functions_by_alignment, kernel_races
+from genpatch.race.run import RaceRow, explored
+from genpatch.race.witness import two_columns
 from genpatch.verify.run import Verification, verify
 
 DYN = "arch/riscv/kernel/mcount-dyn.S"
@@ -37,7 +46,12 @@ FTRACE = "arch/riscv/kernel/ftrace.c"
 PATCH = "arch/riscv/kernel/patch.c"
 HEADER = "arch/riscv/include/asm/ftrace.h"
 RETHOOK = "arch/riscv/kernel/probes/rethook_trampoline.S"
+CACHE = "arch/riscv/mm/cacheflush.c"
+GENERIC = "kernel/trace/ftrace.c"
+KCONFIG = "arch/riscv/Kconfig"
 HEADERS = "arch/riscv/include"
+MORE = "schedule"
+"""A second function to explore where all functions are aligned alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +73,12 @@ class Mutant:
         file: what is edited, relative to the tree.
         edits: how.
         breaks: what it does, in a few words.
-        expect: (state, promise, what) of some that must be reported; none if it cannot be detected.
-        why_missed: the explanation for that.
+        expect: (state, promise, what) of some that verification must report; none if it cannot see it.
+        races: (scenario, kind) of some that exploring must report, if verification does not.
+        noted: what it must say beside its verdicts.
+        why_missed: the explanation if neither can detect it.
+        setting: of the environment, changed for this mutant as on a command line: a kernel that its configuration
+            alone makes another.
     """
 
     name: str
@@ -69,11 +87,16 @@ class Mutant:
     edits: tuple[Edit, ...]
     breaks: str
     expect: tuple[tuple[str, str, str], ...] = ()
+    races: tuple[tuple[str, str], ...] = ()
+    noted: str = ""
     why_missed: str = ""
+    setting: str = ""
 
     @property
     def object(self) -> str:
-        """The object file that is compiled again."""
+        """The object file that is compiled again, empty for none."""
+        if self.file == KCONFIG:
+            return ""
         return str(Path(FTRACE if self.file == HEADER else self.file).with_suffix(".o"))
 
 
@@ -82,7 +105,11 @@ def gone(anchor: str, count: int = 1) -> tuple[Edit]:
     return (Edit(rf"\n[ \t]*{anchor}[^\n]*(?=\n)", "", count),)
 
 
-SEQUENCE = "on one hart all comes out the same; only `sequences` differs, and no promise is about it"
+INIT, ENABLE, TOLD = "init beside another writer", "enable beside another writer", "patch_text_nosync"
+ATTACH, ARM, FREE = "bpf text poke: attach", "kprobe: arm", "disable and free"
+UNFENCED = "the harts that wait execute no fence.i"
+AT_THE_END = "the end of stop_machine counts as a fence.i on every hart, the one that patches included"
+QUIET = "until it is written the ops pointer is that of ftrace_nop_ops, whose callback does nothing"
 ON_PATH = "the host's callback stands in for the kernel's own, which is not run"
 
 MUTANTS = (
@@ -276,16 +303,132 @@ MUTANTS = (
     Mutant(
         "no-local-fence", "7.2", PATCH,
         (Edit(r"(?s)(copy_to_kernel_nofault\(waddr, insn, len\);.*?)local_flush_icache_range\([^;]*;", r"\1"),),
-        "the patching hart may execute what was there before", why_missed=SEQUENCE,
+        "the patching hart may execute what was there before",
+        why_missed=f"flush_icache_all fences the patching hart too, and where nobody calls it, {AT_THE_END}",
     ),
     Mutant(
         "no-remote-fence", "7.2", FTRACE,
         (Edit(r"(ftrace_modify_all_code\(command\);\s+)flush_icache_all\(\);", r"\1"),),
-        "other harts may execute what was there before", why_missed=SEQUENCE,
+        "other harts may execute what was there before", races=(("enable", "stale"),),
+    ),
+    Mutant(
+        "early-remote-fence", "7.2", FTRACE,
+        (Edit(r"(ftrace_modify_all_code\(command\);)\s+(flush_icache_all\(\);)", r"\2 \1"),),
+        "other harts are told before the last store", races=(("enable", "stale"),),
+    ),
+    Mutant(
+        "no-fence-before-ipi", "7.2", CACHE, (Edit(r"RISCV_FENCE\(w, o\);", ""),),
+        "other harts execute fence.i before the stores are visible", races=(("enable", "stale"), (TOLD, "stale")),
+    ),
+    Mutant(
+        "nosync-not-flushed", "7.2", PATCH,
+        (Edit(r"(?s)(int patch_text_nosync\(.*?)if \(!ret\)\s+flush_icache_range\([^;]*;", r"\1"),),
+        "other harts may execute what was there before, wherever text is written", races=((TOLD, "stale"),),
     ),
     Mutant(
         "init-nop-unlocked", "7.2", FTRACE, (Edit(r"guard\(mutex\)\(&text_mutex\);", ""),),
-        "another writer may use the same fixmap slots", why_missed=SEQUENCE,
+        "another writer may use the same fixmap slots", races=((INIT, "lost"),),
+    ),
+    Mutant(
+        "init-literal-unlocked", "7.2", FTRACE,
+        (
+            Edit(r"guard\(mutex\)\(&text_mutex\);", ""),
+            Edit(r"(offset = \(unsigned long\) &ftrace_caller - pc;)", r"mutex_lock(&text_mutex); \1"),
+            Edit(r"(ret = patch_insn_write\(\(void \*\)pc, nops[^;]*;)", r"\1 mutex_unlock(&text_mutex);"),
+        ),
+        "the lock is taken behind the first of two stores", races=((INIT, "lost"),),
+    ),
+    Mutant(
+        "update-unlocked", "7.2", FTRACE,
+        (Edit(r"mutex_lock\(&text_mutex\);", ""), Edit(r"mutex_unlock\(&text_mutex\);", "")),
+        "an update of sites takes no lock", races=((ENABLE, "lost"),),
+    ),
+    Mutant(
+        "live-pair", "7.2", FTRACE,
+        (
+            Edit(r"nops\[0\] = to_auipc_t0\(offset\);", "nops[0] = RISCV_INSN_NOP4;"),
+            Edit(r"u32 nop4 = RISCV_INSN_NOP4;", "u32 nop4[2] = { RISCV_INSN_NOP4, RISCV_INSN_NOP4 };"),
+            Edit(r"\(void \*\)rec->ip, &nop4, MCOUNT_NOP4_SIZE", "(void *)(rec->ip - 4), nop4, 8"),
+            Edit(r"(call\[1\] = to_jalr_t0\(offset\);)", r"\1 call[0] = to_auipc_t0(offset);"),
+            Edit(r"\(void \*\)\(source \+ MCOUNT_AUIPC_SIZE\), call \+ 1, MCOUNT_JALR_SIZE", "(void *)source, call, 8"),
+        ),
+        "auipc and jalr come and go together, and nothing is stopped", races=(("enable", "wild"),),
+    ),
+    Mutant(
+        "jalr-in-halves", "7.2", FTRACE,
+        (
+            Edit(
+                r"patch_insn_write\(\(void \*\)\(source \+ MCOUNT_AUIPC_SIZE\), call \+ 1, MCOUNT_JALR_SIZE\)",
+                "patch_insn_write((void *)(source + 4), call + 1, 2) || "
+                "patch_insn_write((void *)(source + 6), (void *)(call + 1) + 2, 2)",
+            ),
+        ),
+        "the call is written in two stores", races=(("enable", "wild"),),
+    ),
+    Mutant(
+        "literal-in-halves", "7.2", FTRACE,
+        (
+            Edit(
+                r"return patch_text_nosync\(\(void \*\)literal, &ops, sizeof\(ops\)\);",
+                "return patch_insn_write((void *)literal, &ops, 4) ?: "
+                "patch_text_nosync((void *)literal + 4, (void *)&ops + 4, 4);",
+            ),
+        ),
+        "the ops pointer is written in two stores", races=(("disable", "ops"),),
+    ),
+    Mutant(
+        "change-through-nop", "7.2", FTRACE,
+        (
+            Edit(
+                r"(?s)(int ftrace_modify_call\(.*?)(ret = ftrace_rec_update_ops\(rec\);)",
+                r"\1ftrace_rec_set_nop_ops(rec); \2",
+            ),
+        ),
+        "a call while one tracer follows another reaches neither", races=(("change", "missed"),),
+    ),
+    Mutant(
+        "shutdown-waits-for-none", "7.2", GENERIC,
+        (
+            Edit(r"synchronize_rcu_tasks_rude\(\);(\s+/\*\s+\* When the kernel is preemptive)", r"\1"),
+            Edit(r"synchronize_rcu_tasks\(\);", ""),
+        ),
+        "ops are freed while somebody is on the way to their callback", races=((FREE, "freed"),),
+    ),
+    Mutant(
+        "shutdown-waits-rudely", "7.2", GENERIC, (Edit(r"synchronize_rcu_tasks\(\);", ""),),
+        "ops are freed while somebody who was preempted is on the way to their callback", races=((FREE, "freed"),),
+    ),
+    Mutant(
+        "patch-text-not-stopped", "7.2", PATCH,
+        (Edit(r"stop_machine_cpuslocked\([^)]*\)", "patch_insn_write(addr, insns, len)"),),
+        "BPF programs and probed functions are patched while others execute them, who are told nothing",
+        races=((ARM, "stale"), (ATTACH, "stale")),
+    ),
+    Mutant(
+        "waiting-harts-unfenced", "7.2", PATCH,
+        (Edit(r"(?s)(static int patch_text_cb\(.*?cpu_relax\(\);\s+)local_flush_icache_all\(\);", r"\1"),),
+        "harts that stood still go on with what they had fetched", noted=UNFENCED,
+    ),
+    Mutant(
+        "literal-last", "7.2", FTRACE,
+        (
+            Edit(
+                r"(?s)(int ftrace_make_call\(.*?)ret = ftrace_rec_update_ops\(rec\);\s+if \(ret\)\s+return ret;"
+                r"(.*?)return (__ftrace_modify_call\(pc, addr, false\));",
+                r"\1const struct ftrace_ops *ops = riscv64_rec_get_ops(rec);\2ret = \3; if (ret) return ret;"
+                "return patch_insn_write((void *)ALIGN_DOWN(rec->ip - 12, 8), &ops, sizeof(ops));",
+            ),
+        ),
+        "the call is there before its ops are", why_missed=QUIET,
+    ),
+    Mutant(
+        "auipc-rewritten", "7.2", FTRACE,
+        (
+            Edit(r"(call\[1\] = to_jalr_t0\(offset\);)", r"\1 call[0] = to_auipc_t0(offset);"),
+            Edit(r"\(void \*\)\(source \+ MCOUNT_AUIPC_SIZE\), call \+ 1, MCOUNT_JALR_SIZE", "(void *)source, call, 8"),
+        ),
+        "both instructions of a call are written",
+        why_missed="the auipc is the one that is there; only a kprobe on it would be lost, and no scenario has both",
     ),
     # --- 6.12, pair-t0
     Mutant(
@@ -342,10 +485,59 @@ MUTANTS = (
         (Edit(r"(?s)(int __patch_insn_write\(.*?bool across_pages = )[^;]*", r"\1false"),),
         "a pair across pages is written where nothing is mapped", (("enabled", "patch-returns", "ftrace_make_call"),),
     ),
+    # --- 6.12: what the run of one site cannot see
     Mutant(
         "machine-not-stopped", "6.12", FTRACE,
         (Edit(r"stop_machine\(__ftrace_modify_code,[^;]*", "ftrace_modify_all_code(command)"),),
-        "others execute half a pair", why_missed=SEQUENCE,
+        "others execute half a pair", races=(("enable", "wild"), ("disable", "stale")),
+    ),
+    Mutant(
+        "preemption-allowed", "6.12", KCONFIG, (Edit(r"(select HAVE_FUNCTION_TRACER if .*) && !PREEMPTION", r"\1"),),
+        "tasks are preempted between the two instructions of a pair", races=(("enable", "wild"),),
+        setting="preemption=full",
+    ),
+    Mutant(
+        "no-local-fence", "6.12", PATCH,
+        (Edit(r"(?s)(copy_to_kernel_nofault\(waddr, insn, len\);.*?)local_flush_icache_range\([^;]*;", r"\1"),),
+        "the patching hart may execute what was there before", why_missed=AT_THE_END,
+    ),
+    Mutant(
+        "waiting-harts-unfenced", "6.12", FTRACE,
+        (Edit(r"(?s)(static int __ftrace_modify_code\(.*?cpu_relax\(\);\s+)local_flush_icache_all\(\);", r"\1"),),
+        "harts that stood still go on with what they had fetched", noted=UNFENCED,
+    ),
+    Mutant(
+        "patch-text-not-stopped", "6.12", PATCH,
+        (Edit(r"stop_machine_cpuslocked\([^)]*\)", "patch_insn_write(addr, insns, len)"),),
+        "BPF programs and probed functions are patched while others execute them, who are told nothing",
+        races=((ARM, "stale"), (ATTACH, "wild")),
+    ),
+    Mutant(
+        "nosync-not-flushed", "6.12", PATCH,
+        (Edit(r"(?s)(int patch_text_nosync\(.*?)if \(!ret\)\s+flush_icache_range\([^;]*;", r"\1"),),
+        "other harts may execute what was there before, wherever text is written", races=((TOLD, "stale"),),
+    ),
+    Mutant(
+        "no-fence-before-ipi", "6.12", CACHE, (Edit(r"RISCV_FENCE\(w, o\);", ""),),
+        "other harts execute fence.i before the stores are visible", races=((TOLD, "stale"),),
+    ),
+    Mutant(
+        "init-nop-unlocked", "6.12", FTRACE,
+        (
+            Edit(
+                r"(?s)(int ftrace_init_nop\(.*?)mutex_lock\(&text_mutex\);(.*?)mutex_unlock\(&text_mutex\);", r"\1\2"
+            ),
+        ),
+        "another writer may use the same fixmap slots", races=((INIT, "lost"),),
+    ),
+    Mutant(
+        "update-unlocked", "6.12", FTRACE,
+        (
+            Edit(r"(?s)(void ftrace_arch_code_modify_prepare\(.*?)mutex_lock\(&text_mutex\);", r"\1"),
+            Edit(r"(?s)(void ftrace_arch_code_modify_post_process\(.*?)mutex_unlock\(&text_mutex\);", r"\1"),
+        ),
+        "an update of sites takes no lock",
+        why_missed="the machine is stopped only when nobody has a slot mapped, as writers are not preempted then",
     ),
 )  # fmt: skip
 
@@ -496,25 +688,109 @@ def _shape(step: str) -> str:
     return step.partition(": 0x")[0]
 
 
+Way = tuple[str, str]
+"""A scenario and a kind in which it breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raced:
+    """What exploring said of one kernel.
+
+    Args:
+        broken: how scenarios break, to a row that says so.
+        notes: what else was said.
+        tried: names of the scenarios that there were, to their most states.
+    """
+
+    broken: dict[Way, RaceRow] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    tried: dict[str, int] = field(default_factory=dict)
+
+
+def race(vmlinux: Path, setting: str = "") -> Raced:
+    """Explore what a kernel does to a function of each alignment.
+
+    Args:
+        vmlinux: the kernel.
+        setting: of the environment that is another than the kernel's own.
+    """
+    image = read_image(open_content(str(vmlinux)))
+    broken: dict[Way, RaceRow] = {}
+    notes: dict[str, None] = {}
+    tried: dict[str, int] = {}
+    for function in _functions(image):
+        races = kernel_races(image, function=function, writers=True)
+        world = _world(races.settings, setting)
+        notes |= {note.replace(f"{image.path}: ", "").replace(function, "FUNCTION"): None for note in races.notes}
+        for scenario in races.scenarios:
+            row = explored(function, scenario.name, scenario, world)
+            tried[row.transition] = max(row.states, tried.get(row.transition, 0))
+            if row.verdict == "unknown":
+                raise MutantError(f"{vmlinux}: {function}: {row.transition}: {row.why}")
+            for kind in row.kinds:
+                key = row.transition, kind
+                if key not in broken or _steps(row, kind) < _steps(broken[key], kind):
+                    broken[key] = row
+    return Raced(broken, tuple(notes), tried)
+
+
+def _functions(image: KernelImage) -> list[str]:
+    found = list(functions_by_alignment(image).values())
+    return [*found, *([MORE] if len(found) == 1 and MORE not in found else [])]
+
+
+def _world(own: Environment, setting: str) -> Environment:
+    if not setting:
+        return own
+    named = get_environment(f"smp,{setting}")
+    return replace(own, **{name: getattr(named, name) for name in (part.split("=")[0] for part in setting.split(","))})
+
+
+def _steps(row: RaceRow, kind: str) -> int:
+    return len(row.witnesses[kind]) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one mutant."""
+    """What came of one mutant.
+
+    Args:
+        mutant: which.
+        new: what verification reports of it only.
+        sequences: functions that do something else.
+        notes: what verification says beside.
+        raced: what exploring reports of it only; None if it was not explored.
+    """
 
     mutant: Mutant
     new: dict[Key, int]
     sequences: tuple[str, ...]
     notes: tuple[str, ...]
+    raced: Raced | None = None
 
     @property
     def detected(self) -> bool:
         """Whether anything was reported that is not of the kernel without it."""
-        return bool(self.new)
+        return bool(self.new or self.is_noted or (self.raced is not None and self.raced.broken))
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether exploring said beside its verdicts what it must say."""
+        noted = self.mutant.noted
+        return bool(noted) and self.raced is not None and any(noted in note for note in self.raced.notes)
 
     @property
     def as_expected(self) -> bool:
         """Whether what had to be reported was, and nothing where nothing can be."""
-        wanted = set(self.mutant.expect)
-        return wanted <= self.new.keys() if wanted else not self.new
+        wanted, ways = set(self.mutant.expect), set(self.mutant.races)
+        if wanted and not wanted <= self.new.keys():
+            return False
+        if not wanted and self.new and not ways:
+            return False
+        if self.raced is None:
+            return not ways and not self.mutant.noted
+        as_noted = self.is_noted or not self.mutant.noted
+        return as_noted and (ways <= self.raced.broken.keys() if ways else not self.raced.broken)
 
 
 def compare(mutant: Mutant, found: Findings, base: Findings) -> Verdict:
@@ -529,18 +805,41 @@ def compare(mutant: Mutant, found: Findings, base: Findings) -> Verdict:
     return Verdict(mutant, new, changed, tuple(note for note in found.notes if note not in base.notes))
 
 
+def newly(found: Raced, base: Raced) -> Raced:
+    """Return what exploring reports of a mutant and not of the kernel without it."""
+    broken = {way: row for way, row in found.broken.items() if way not in base.broken}
+    gone = tuple(f"no scenario {name!r}" for name in base.tried if name not in found.tried)
+    return Raced(broken, (*gone, *(note for note in found.notes if note not in base.notes)), found.tried)
+
+
 def row(verdict: Verdict) -> str:
     """Return a mutant's line of the table."""
     mutant, most = verdict.mutant, 4
     wanted = sorted(verdict.new, key=lambda key: key not in mutant.expect)
     told = [f"{state}: {promise} {what} ({verdict.new[state, promise, what]})" for state, promise, what in wanted]
     text = "; ".join(told[:most]) + (f"; {len(told) - most} more" if len(told) > most else "")
-    if not told:
+    ways = _ways(verdict)
+    if not told and not ways:
         text = f"**missed**: {mutant.why_missed or 'why is not known'}"
         text += "".join(f"; {name} differs" for name in verdict.sequences[:2])
+    text += ("; " if told and ways else "") + ways
     text += "".join(f"; note: {note}" for note in verdict.notes[:2])
     mark = "" if verdict.as_expected else " **(not as expected)**"
     return f"| {mutant.tree} | {mutant.name} | {mutant.breaks} | {text}{mark} |"
+
+
+def _ways(verdict: Verdict) -> str:
+    """Return in words what exploring reported, with the length of the shortest path to it."""
+    raced, mutant, most = verdict.raced, verdict.mutant, 4
+    if raced is None:
+        return ""
+    wanted = sorted(raced.broken, key=lambda way: way not in mutant.races)
+    told = [f"{name}: {kind} ({_steps(raced.broken[name, kind], kind)} steps)" for name, kind in wanted]
+    text = "; ".join(told[:most]) + (f"; {len(told) - most} more" if len(told) > most else "")
+    notes = [note for note in raced.notes if mutant.noted and mutant.noted in note]
+    text = "; ".join([*([text] if text else []), *(f"no verdict, but a note: {note}" for note in notes[:1])])
+    where = f", explored with {mutant.setting}" if mutant.setting else ""
+    return f"race{where}: {text}" if text else ""
 
 
 def _copy(source: Path, mirror: Path, file: str, text: str) -> None:
@@ -553,10 +852,9 @@ def _control(build: Build, mutants: list[Mutant], directory: Path) -> Findings:
     mirror = directory / "control"
     for file in sorted({mutant.file for mutant in mutants}):
         _copy(build.source, mirror, file, (build.source / file).read_text(encoding="utf-8"))
-    changed = {name: build.compile(name, mirror) for name in sorted({mutant.object for mutant in mutants})}
+    changed = {name: build.compile(name, mirror) for name in sorted({mutant.object for mutant in mutants} - {""})}
     build.link(mirror / "vmlinux", changed)
     found, genuine = find(mirror / "vmlinux"), find(build.out / "vmlinux")
-    (mirror / "vmlinux").unlink()
     if (found.failures, found.sequences) != (genuine.failures, genuine.sequences):
         raise MutantError(f"the kernel linked again is not that of OUT: {_first_difference(found, genuine)}")
     return found
@@ -566,42 +864,79 @@ def _first_difference(found: Findings, genuine: Findings) -> str:
     return f"{found.failures} and not {genuine.failures}" if found.failures != genuine.failures else "other stores"
 
 
-def run(source: Path, out: Path, only: list[str], keep: Path | None) -> int:
-    """Make the mutants of a tree, print what came of each, and return an exit status."""
-    build, version = Build(source, out), version_of(source)
-    mutants = [each for each in MUTANTS if each.tree == version and (not only or each.name in only)]
-    if not mutants:
-        raise MutantError(f"no mutants for {version}")
+def _judged(build: Build, mutant: Mutant, mirror: Path, base: Findings, base_races: Raced) -> Verdict:
+    """Make one mutant; verify it, and explore it if that says nothing or is not to be all."""
+    text = (build.source / mutant.file).read_text(encoding="utf-8")
+    _copy(build.source, mirror, mutant.file, mutate(text, mutant))
+    changed = {mutant.object: build.compile(mutant.object, mirror)} if mutant.object else {}
+    build.link(mirror / "vmlinux", changed)
+    verdict = compare(mutant, find(mirror / "vmlinux"), base)
+    if not verdict.detected or mutant.races:
+        verdict = replace(verdict, raced=newly(race(mirror / "vmlinux", mutant.setting), base_races))
+    return verdict
+
+
+def run(source: Path, out: Path, mutants: list[Mutant], *, witness: bool, keep: Path | None) -> int:
+    """Make mutants of a tree, print what came of each, and return an exit status.
+
+    Args:
+        source: the tree.
+        out: a build of it.
+        mutants: which.
+        witness: list the shortest paths to what exploring reports.
+        keep: a directory to make them in.
+    """
+    build = Build(source, out)
     unexpected = 0
     with tempfile.TemporaryDirectory() as temporary:
         directory = keep.resolve() if keep is not None else Path(temporary)
         base = _control(build, mutants, directory)
-        print("| tree | mutant | what it breaks | detected by state: promise what (sites) |\n| --- | --- | --- | --- |")
+        base_races = race(directory / "control" / "vmlinux")
+        print("| tree | mutant | what it breaks | detected by |\n| --- | --- | --- | --- |")
         for mutant in mutants:
             began, mirror = time.monotonic(), directory / mutant.name
-            text = (build.source / mutant.file).read_text(encoding="utf-8")
-            _copy(build.source, mirror, mutant.file, mutate(text, mutant))
-            build.link(mirror / "vmlinux", {mutant.object: build.compile(mutant.object, mirror)})
-            verdict = compare(mutant, find(mirror / "vmlinux"), base)
+            verdict = _judged(build, mutant, mirror, base, base_races)
             if keep is None:
                 (mirror / "vmlinux").unlink()
             unexpected += not verdict.as_expected
             print(row(verdict), flush=True)
-            print(f"{mutant.name}: {time.monotonic() - began:.1f} s", file=sys.stderr)
-    told = ", ".join(f"{' '.join(key)} ({count})" for key, count in base.failures.items())
-    print(f"\nOf the kernel without any of them is reported: {told or 'nothing'}.")
+            if witness and verdict.raced is not None:
+                _list_witnesses(mutant, verdict.raced)
+            print(f"{mutant.name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+    told = [f"{' '.join(key)} ({count})" for key, count in base.failures.items()]
+    told += [f"race: {name}: {kind}" for name, kind in base_races.broken]
+    print(f"\nOf the kernel without any of them is reported: {', '.join(told) or 'nothing'}.")
     return 1 if unexpected else 0
 
 
+def _list_witnesses(mutant: Mutant, raced: Raced) -> None:
+    for note in raced.notes:
+        print(f"{mutant.name}: note: {note}", file=sys.stderr)
+    for (name, kind), found in raced.broken.items():
+        print(f"\n{mutant.name}: {found.subject}: {name}: {kind}, {found.states} states", file=sys.stderr)
+        print("\n".join(two_columns(list(found.witnesses[kind]))), file=sys.stderr)
+
+
+def _chosen(version: str, only: list[str], *, unverified: bool) -> list[Mutant]:
+    found = [each for each in MUTANTS if each.tree == version and (not only or each.name in only)]
+    found = [each for each in found if not (unverified and each.expect)]
+    if not found:
+        raise MutantError(f"no mutants for {version}")
+    return found
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Break a kernel on purpose and see what verification says of it.")
+    parser = argparse.ArgumentParser(description="Break a kernel on purpose and see what genpatch says of it.")
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--unverified", action="store_true", help="only those that verification does not detect")
+    parser.add_argument("--witness", action="store_true", help="list shortest paths, on stderr")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY")
     given = parser.parse_args()
     try:
-        return run(given.source, given.out, given.only, given.keep)
+        mutants = _chosen(version_of(given.source), given.only, unverified=given.unverified)
+        return run(given.source, given.out, mutants, witness=given.witness, keep=given.keep)
     except MutantError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2

@@ -9,14 +9,31 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from genpatch.race.model import Kind
+from genpatch.race.run import RaceRow
+from genpatch.race.witness import WitnessLine
 from genpatch.verify.contract import Promise
 from genpatch.verify.life import state_names
 
-from .mutants import MUTANTS, Edit, Findings, Mutant, MutantError, compare, mutate, row, version_of
+from .mutants import (
+    MUTANTS,
+    Edit,
+    Findings,
+    Mutant,
+    MutantError,
+    Raced,
+    Verdict,
+    compare,
+    mutate,
+    newly,
+    row,
+    version_of,
+)
 
 SOURCES = "GENPATCH_KERNEL_SOURCES"
 SOUND = Findings({("direct:x", "arrives", "body"): 3}, {"f": ("store", "fence.i")}, 2, ())
@@ -44,10 +61,11 @@ def test_a_mutant_is_well_formed(mutant: Mutant) -> None:
     states, promises = set(state_names()), {str(promise) for promise in Promise}
     assert mutant.breaks
     assert mutant.edits
-    assert bool(mutant.expect) != bool(mutant.why_missed)
+    assert bool(mutant.expect or mutant.races or mutant.noted) != bool(mutant.why_missed)
+    assert all(name and kind in {each.value for each in Kind} for name, kind in mutant.races)
     assert all(state in states and promise in promises and what for state, promise, what in mutant.expect)
     assert all(re.compile(edit.anchor).groups >= edit.new.count("\\1") for edit in mutant.edits)
-    assert mutant.object.endswith(".o")
+    assert mutant.object.endswith(".o") or mutant.setting
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.tree}-{mutant.name}")
@@ -83,9 +101,60 @@ def test_a_mutant_that_is_missed_says_why() -> None:
     assert not compare(example(expect=(("boot", "stack", "sp"),)), SOUND, SOUND).as_expected
 
 
+def raced(*ways: tuple[str, str], notes: tuple[str, ...] = (), tried: tuple[str, ...] = ("enable",)) -> Raced:
+    line = WitnessLine("victim", "enters the body")
+    rows = {
+        (name, kind): RaceRow(
+            subject="f", transition=name, environment="kernel", verdict="unsafe", kinds=(kind,),
+            witnesses={kind: (line, line, WitnessLine("", f"{kind}: it"))},
+        )
+        for name, kind in ways
+    }  # fmt: skip
+    return Raced(rows, notes, dict.fromkeys(tried, 9))
+
+
+def judged(mutant: Mutant, found: Raced, base: Raced) -> Verdict:
+    return replace(compare(mutant, SOUND, SOUND), raced=newly(found, base))
+
+
+def test_a_way_to_break_that_the_sound_kernel_has_too_does_not_count() -> None:
+    stale, wild = ("enable", "stale"), ("poke", "wild")
+    mutant = example(races=(stale,))
+    both = judged(mutant, raced(stale, wild), raced(wild))
+    assert (both.detected, both.as_expected) == (True, True)
+    assert row(both) == "| 7.2 | x | it | race: enable: stale (2 steps) |"
+    assert not judged(mutant, raced(wild), raced(wild)).as_expected
+    assert not judged(example(why_missed="no way"), raced(stale), raced()).as_expected
+
+
+def test_a_scenario_that_a_mutant_has_not_is_told_of() -> None:
+    assert newly(raced(tried=()), raced(notes=("old",))).notes == ("no scenario 'enable'",)
+
+
+def test_a_note_detects_what_no_verdict_is_about() -> None:
+    mutant = example(noted="no fence.i")
+    assert judged(mutant, raced(notes=("f: no fence.i",)), raced()).as_expected
+    silent = judged(mutant, raced(), raced())
+    assert (silent.detected, silent.as_expected) == (False, False)
+    told = row(judged(mutant, raced(notes=("f: no fence.i",)), raced()))
+    assert told == "| 7.2 | x | it | race: no verdict, but a note: f: no fence.i |"
+
+
+def test_what_must_be_explored_was() -> None:
+    assert not compare(example(races=(("enable", "stale"),)), SOUND, SOUND).as_expected
+    assert compare(example(why_missed="no way"), SOUND, SOUND).as_expected
+
+
+def test_a_setting_is_told_of() -> None:
+    mutant = example(races=(("enable", "wild"),), setting="preemption=full")
+    told = row(judged(mutant, raced(("enable", "wild")), raced()))
+    assert told.endswith("| race, explored with preemption=full: enable: wild (2 steps) |")
+
+
 def test_the_header_is_compiled_into_what_patches() -> None:
     assert example(file="arch/riscv/include/asm/ftrace.h").object == "arch/riscv/kernel/ftrace.o"
     assert example(file="arch/riscv/kernel/mcount-dyn.S").object == "arch/riscv/kernel/mcount-dyn.o"
+    assert example(file="arch/riscv/Kconfig").object == ""
 
 
 def test_the_version_is_read_from_the_makefile(tmp_path: Path) -> None:

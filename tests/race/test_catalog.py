@@ -40,7 +40,7 @@ def test_a_preempted_pair_panics_even_under_stop_machine(scheme: str, transition
     assert found.verdict == "unsafe"
     assert "wild" in found.kinds
     lines = texts(found, "wild")
-    preempted = next(number for number, line in enumerate(lines) if line.startswith("(preempted at sled+"))
+    preempted = next(number for number, line in enumerate(lines) if line.startswith("(preempted at func+"))
     assert lines.index("stop_machine") < preempted < lines.index("end of stop_machine")
     assert any("jalr" in line for line in lines[preempted:])
 
@@ -71,8 +71,8 @@ def test_if_only_calls_fuse_then_two_nops_are_an_open_door() -> None:
     found = row("pair-aligned8", "enable", "fused-call")
     assert found.kinds == ("wild",)
     lines = texts(found, "wild")
-    assert "sled: nop" in lines
-    assert any(line.startswith("sled+0x4: jalr") for line in lines)
+    assert "func: nop" in lines
+    assert any(line.startswith("func+0x4: jalr") for line in lines)
 
 
 @pytest.mark.parametrize("scheme", ONE_WORD)
@@ -151,7 +151,7 @@ def test_one_hart_is_not_enough_with_preemption() -> None:
 def test_a_row_says_how_far_it_got() -> None:
     world = get_environment("smp-preempt")
     found = explored("call-ops", "enable", scenario_of(get_scheme("call-ops"), "enable", world), world, max_states=50)
-    assert (found.verdict, found.states, found.complete) == ("unknown", 50, False)
+    assert (found.verdict, found.states, found.complete) == ("unfinished", 50, False)
     assert "50 states" in found.why
 
 

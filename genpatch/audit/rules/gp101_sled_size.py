@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...schemes.model import Need
 from ...sites.model import Nops
 from ..cases import C_NOP, NOP, PAIR_CODE, Fn, clean, fires, kernel
 from ..facts import Facts
@@ -55,16 +56,18 @@ def sled_size_mismatch(facts: Facts) -> Iterator[Finding]:
     """
     scheme, sites = facts.need_scheme(), facts.need_sites()
     nops = (sites.spelling >= Nops.C_NOP) & (sites.spelling <= Nops.MIXED)
-    short_after = nops & (sites.after < scheme.after)
-    long_after = nops & (sites.after > scheme.after)
+    needed_after = scheme.after - (sites.lead if Need.LANDING_PAD in scheme.needs else 0)  # the pad is no nop
+    told = sites.named & (sites.lead == 0)  # an entry behind a pad says nothing of what is below func
+    short_after = nops & (sites.after < needed_after)
+    long_after = nops & (sites.after > needed_after)
     parts = (
         ("after", sites.after, short_after, scheme.after, Severity.ERROR),
         ("after", sites.after, long_after, scheme.after, Severity.WARNING),
-        ("before", sites.before, sites.named & (sites.before < scheme.before), scheme.before, Severity.ERROR),
+        ("before", sites.before, told & (sites.before < scheme.before), scheme.before, Severity.ERROR),
         (
             "before",
             sites.before,
-            sites.named & (sites.before > scheme.before),
+            told & (sites.before > scheme.before),
             scheme.before,
             Severity.WARNING,
         ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...schemes.model import Need
 from ..cases import CALL_OPS_CODE, PAIR_CODE, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, plural, where
@@ -55,7 +56,8 @@ def layout_mismatch(facts: Facts) -> Iterator[Finding]:
     if facts.ip is None or facts.adjust is None:
         raise Skip("ftrace_call_adjust could not be read")
     off = (facts.ip - sites.func).astype(np.int64)
-    wrong = sites.named & (off != scheme.ip_offset + sites.lead)
+    lead = 0 if Need.LANDING_PAD in scheme.needs else sites.lead  # a scheme with a pad counts it
+    wrong = sites.named & (off != scheme.ip_offset + lead)
     for distance in np.unique(off[wrong]) if wrong.any() else ():
         hit = where(wrong & (off == distance))
         below = int(sites.before[hit[0]])

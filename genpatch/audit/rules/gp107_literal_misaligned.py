@@ -54,7 +54,8 @@ def literal_misaligned(facts: Facts) -> Iterator[Finding]:
             f"({facts.section_counts(hit)}): a load beside the store may see half of it",
             "misaligned",
         )
-    hit = where(sites.named & (sites.before < -scheme.literal))
+    told = sites.named & (sites.lead == 0)  # an entry behind a landing pad says nothing of what is below func
+    hit = where(told & (sites.before < -scheme.literal))
     if len(hit):
         yield facts.about_sites(
             hit, f"{plural(len(hit), 'site')} leave no room for the ops literal before the symbol", "no-room"

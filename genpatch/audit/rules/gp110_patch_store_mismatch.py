@@ -67,7 +67,9 @@ def patch_store_mismatch(facts: Facts) -> Iterator[Finding]:
         if routine is None or not routine.complete or not stores or any(store.width is None for store in stores):
             continue
         judged += 1
-        wanted, got = _meant(scheme, name), {_relative(scheme, store) for store in stores}
+        got = {_relative(scheme, store) for store in stores}
+        meant = _meant(scheme, name)
+        wanted = got if got in meant else meant[0]
         wrong = [f"writes {width} bytes at func{at:+d}" for at, width in sorted(got - wanted)]
         wrong += [f"does not write {width} bytes at func{at:+d}" for at, width in sorted(wanted - got)]
         if wrong:
@@ -79,10 +81,15 @@ def patch_store_mismatch(facts: Facts) -> Iterator[Finding]:
         raise Skip("none of ftrace's patching routines could be followed")
 
 
-def _meant(scheme: CallScheme, name: str) -> set[tuple[int, int]]:
-    """Return (distance from func, length) of each store that a routine should make."""
-    stores = scheme.init if name == "ftrace_init_nop" else scheme.enable
-    return {(store.at, store.width) for store in stores if store.place is Place.FUNC}
+def _meant(scheme: CallScheme, name: str) -> list[set[tuple[int, int]]]:
+    """Return (distance from func, length) of each store that a routine should make; a change may enable anew."""
+    transitions = {
+        "ftrace_init_nop": (scheme.init,),
+        "ftrace_make_call": (scheme.enable,),
+        "ftrace_modify_call": (scheme.enable, scheme.change),
+        "ftrace_make_nop": (scheme.disable,),
+    }[name]
+    return [{(store.at, store.width) for store in stores if store.place is Place.FUNC} for stores in transitions]
 
 
 def _relative(scheme: CallScheme, store: TextStore) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ...image.btf import StructLayout
 from ...isa.encoding import REG_NAMES
+from ...schemes import Link
 from ...sites.patching import Frame, Trampoline
 from ..cases import CALL_OPS_CALLER, CALL_OPS_CODE, FREGS, OPS, Fn, clean, fires, kernel, layout_of, replaced
 from ..facts import Facts
@@ -65,7 +66,7 @@ def frame_struct_mismatch(facts: Facts) -> Iterator[Finding]:
             continue
         judged += 1
         full = name == "ftrace_caller" and facts.image.address_of("ftrace_regs_caller") is not None
-        for finding in _judge(trampoline, trampoline.frame, struct):
+        for finding in _judge(trampoline, trampoline.frame, struct, _elsewhere(facts, trampoline)):
             # beside a trampoline that saves all registers only callbacks that ask for them read the struct
             yield finding.at_level(Severity.WARNING) if full and finding.kind == "size" else finding
     if not judged:
@@ -93,7 +94,15 @@ def struct_passed(facts: Facts, name: str) -> StructLayout | None:
 _KEPT = frozenset({"epc", "ra", "sp", "s0", *(f"a{n}" for n in range(8))})
 
 
-def _judge(trampoline: Trampoline, frame: Frame, struct: StructLayout) -> Iterator[Finding]:
+def _elsewhere(facts: Facts, trampoline: Trampoline) -> frozenset[str]:
+    """Return registers that are not at a trampoline what they were at the call, so that it computes them."""
+    if trampoline.name == "return_to_handler":
+        return frozenset()
+    gone = {"ra"} if trampoline.link is Link.RA else set()  # the sled has put it on the stack
+    return frozenset(gone | ({"sp"} if facts.scheme is not None and facts.scheme.pushed else set()))
+
+
+def _judge(trampoline: Trampoline, frame: Frame, struct: StructLayout, elsewhere: frozenset[str]) -> Iterator[Finding]:
     room = frame.size - frame.base
     address, symbol = trampoline.span.start, trampoline.name
     if struct.size > room:
@@ -104,7 +113,7 @@ def _judge(trampoline: Trampoline, frame: Frame, struct: StructLayout) -> Iterat
         return
     for member in struct.members:
         offset = member.offset
-        if member.name in _KEPT and frame.stored.get(offset) and offset not in frame.saved:
+        if member.name in _KEPT - elsewhere and frame.stored.get(offset) and offset not in frame.saved:
             yield Finding(
                 message=f"{symbol} stores something else than {member.name} in struct {struct.name} (offset {offset})",
                 kind="value", address=address, symbol=symbol, subject=f"{symbol}:{member.name}",

@@ -55,7 +55,8 @@ def stack_unbalanced(facts: Facts) -> Iterator[Finding]:
                 message=f"{name} lowers sp by {size} bytes, not a multiple of 16",
                 kind="alignment", address=trampoline.span.start, symbol=name,
             )  # fmt: skip
-        if trampoline.unbalanced and trampoline.complete:
+        pushed = facts.scheme.pushed if name == "ftrace_caller" and facts.scheme is not None else 0
+        if trampoline.unbalanced is not None and trampoline.unbalanced != pushed and trampoline.complete:
             yield Finding(
                 message=f"{name} returns with sp {trampoline.unbalanced:+d} bytes from where it was",
                 kind="balance", address=trampoline.span.start, symbol=name,

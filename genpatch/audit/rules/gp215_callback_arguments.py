@@ -57,7 +57,7 @@ def callback_arguments_wrong(facts: Facts) -> Iterator[Finding]:
         raise Skip("ftrace_caller is not there or its arguments could not be followed")
     if caller.link.value != "t0":
         raise Skip("the trampoline is not called through t0")
-    passed = scheme.after + caller.ip_argument
+    passed = scheme.return_offset + caller.ip_argument
     if passed != scheme.ip_offset:
         yield Finding(
             message=f"ftrace_caller passes func{passed:+d} as ip, the site is func{scheme.ip_offset:+d}",
