@@ -155,9 +155,9 @@ class FtraceSite:
         self.unique = self._unique_flag()
         self.callbacks = self._callbacks()
         self.common_ops = 0
-        trace_op = self.image.address_of("function_trace_op")
-        if self.literal is None and trace_op is not None:
-            self._write(trace_op, self.ops_a)
+        trace_op = self.image.address_of("function_trace_op") if self.literal is None else None
+        self.trace_op = Span(trace_op, trace_op + 8) if trace_op is not None else None
+        self.observer.also = (self.trace_op,) if self.trace_op is not None else ()
 
     # -- what is in memory
 
@@ -212,11 +212,11 @@ class FtraceSite:
             return self.common_ops or self.ops_a
         return self.ops_a if self.unique else self._own("ftrace_list_ops")
 
-    def _given(self) -> int:
-        """Return which of the kernel's own ops its trampoline gives to every callback, 0 if it gives another."""
+    def _given(self, *trampolines: str) -> int:
+        """Return which of the kernel's own ops a trampoline gives to every callback, 0 if it gives another."""
         if self.literal is not None:
             return 0
-        site = self.site("ftrace_caller")
+        site = self.site(*trampolines)
         now = Scenario(name="", memory=self.observer.fresh_memory(), site=site, patchers=((),), old=(), new=())
         behaviour = undisturbed(now) or (0,)
         return behaviour[0] if behaviour[0] in {self._own(name) for name in _KERNEL_OPS} else 0
@@ -227,6 +227,8 @@ class FtraceSite:
         """Return the victim's side, which may go through some of the kernel's trampolines."""
         terms, observer = self.kernel.terms, self.observer
         code = {"sled": self.sled}
+        if self.kernel.scheme.dispatcher is not None:
+            code["dispatcher"] = Span(self.func + self.kernel.scheme.dispatcher, self.func)
         for name in trampolines:
             span = self.kernel.code.span(name)
             if span is not None:
@@ -270,11 +272,10 @@ class FtraceSite:
     ) -> Scenario:
         """Return a scenario of this site."""
         known = {self.ops_a, self.ops_b, self.ops_direct, *old, *new}
-        quiet = frozenset[int]()
+        quiet = frozenset({self._own("ftrace_nop_ops")} - {0})
+        known |= quiet | ({self._own("ftrace_list_ops")} - {0})
         pointers: tuple[Span, ...] = ()
         if self.literal is not None:
-            quiet = frozenset({self._own("ftrace_nop_ops")} - {0})
-            known |= quiet | ({self._own("ftrace_list_ops")} - {0})
             pointers = (Span(self.literal, self.literal + 8),)
         known |= {ops for ops, _ in site.breakpoints.values()}
         return Scenario(
@@ -330,7 +331,10 @@ class FtraceSite:
         caller = self._own("ftrace_caller")
         memory = self.observer.fresh_memory()
         seen = self.update("ftrace_make_call", self.record, caller, ops=self.ops_a)
-        self.common_ops = self._given()
+        if self.trace_op is not None and not any(event.at in self.trace_op for event in seen.events):
+            for each in (memory, self.observer.bench.memory):  # generic code has set it long before
+                each.write(self.trace_op.start, self.ops_a.to_bytes(8, "little"))
+        self.common_ops = self._given("ftrace_caller")
         ops = self.enabled_ops
         self.add("enable", memory, seen.events, self.site("ftrace_caller"), (), (ops,))
         self._change()
@@ -381,6 +385,8 @@ class FtraceSite:
                 self.notes.append(f"no {name}: {error.got}")
                 continue
             directs = {self.scene.direct: self.ops_direct} if to == self.scene.direct else {}
+            if not directs:
+                value = self._given(*trampolines) or value
             self.add(name, memory, seen.events, self.site(*trampolines, directs=directs), (behaviour,), (value,))
             target, behaviour = to, value
             if target != caller and to == regs:

@@ -112,6 +112,7 @@ class KernelObserver:
         self.slots = _slot_names(image)
         self._events: list[Event] = []
         self._span = Span(0, 0)
+        self.also: tuple[Span, ...] = ()
         self._mapped: dict[int, Mapping] = {}
         self._depth = 0
         self._sled = Span(0, 0)
@@ -260,9 +261,8 @@ class KernelObserver:
 
     def take(self, seen: Seen, log: _Log) -> None:
         """Keep what a hart did if others may notice it."""
-        span = self._span
         match seen.kind:
-            case "store" if span.start < seen.address + seen.width and seen.address < span.end:
+            case "store" if self._is_watched(seen.address, seen.width):
                 data = (seen.value & (1 << 8 * seen.width) - 1).to_bytes(seen.width, "little")
                 what, slot = self._what(seen.address, data), self._slot(seen.address)
                 self._events.append(Event(act=Act.STORE, at=seen.address, data=data, slot=slot, what=what))
@@ -278,6 +278,9 @@ class KernelObserver:
             case _:
                 pass
 
+    def _is_watched(self, address: int, width: int) -> bool:
+        return any(span.start < address + width and address < span.end for span in (self._span, *self.also))
+
     def _slot(self, address: int) -> str:
         """Return the name of the fixmap slot that stands for an address, empty without one."""
         page = address & -PAGE
@@ -290,6 +293,8 @@ class KernelObserver:
     def _what(self, address: int, data: bytes) -> str:
         """Return in words what is stored to a site."""
         sled = self._sled
+        if any(address in span for span in self.also):
+            return "what all trampolines hand on"
         if address < sled.start:
             return "the ops pointer" if len(data) == 8 else f"{len(data)} bytes of the ops pointer"
         if len(data) < _SLED_WORD or (address - sled.start) % _SLED_WORD:
@@ -315,7 +320,8 @@ class KernelObserver:
             ImageError: one does not return.
         """
         hart = self.bench.hart
-        self.bench.memory.watch(span)
+        for each in (span, *self.also):
+            self.bench.memory.watch(each)
         self._span, self._sled, self._events, self._depth = span, sled, [], 0
         self.notes = []
         kept = dict(hart.hooks)

@@ -127,7 +127,7 @@ u64 noinline run_all(const char *text)
 #ifdef TRACED_FLUSH
 void noinline flush_icache_all(void)
 {
-	__asm__ volatile("fence.i" ::: "memory");
+	__asm__ volatile("fence.i\n\tfence rw, rw" ::: "memory"); /* visible before anybody is told */
 	sbi_remote_fence_i();
 }
 #endif

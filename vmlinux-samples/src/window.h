@@ -63,7 +63,7 @@ void noinline sbi_remote_fence_i(void)
 
 void noinline flush_icache_all(void)
 {
-	__asm__ volatile("fence.i" ::: "memory");
+	__asm__ volatile("fence.i\n\tfence rw, rw" ::: "memory"); /* visible before anybody is told */
 	sbi_remote_fence_i();
 }
 
