@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ..errors import ImageError, TypesError, UsageError
@@ -15,7 +15,7 @@ from ..schemes import get_scheme
 from ..units import Span
 from ..verify.stubs import FIXMAP
 from .kernel_site import FtraceSite, Kernel
-from .model import Behaviour, Scenario, Site
+from .model import Behaviour, Event, Scenario, Site
 from .observe import Call, KernelObserver, Observed
 
 __all__ = ["BPF", "KPROBE", "poke_program", "probe"]
@@ -31,6 +31,9 @@ _DIRECT_AT = (0x400, 0x2_0A9C)
 """Where two trampolines stand in the host's part of memory; as seen from a program they share neither half."""
 _ANSWER_YES = ("is_bpf_text_address", "bpf_address_lookup")
 _ARM, _DISARM = "arch_arm_kprobe", "arch_disarm_kprobe"
+
+
+_WORD = 4
 
 
 def poke_program(kernel: Kernel) -> tuple[list[Scenario], list[str]]:
@@ -111,7 +114,7 @@ class _Program:
             self.notes += [note for note in seen.notes if note not in self.notes]
             found.append((name, old, new, memory, seen))
         end = max(store.at + len(store.data) for *_, seen in found for store in seen.stores)
-        site = self._site(Span(self.at, end))
+        site = self._site(Span(self.at, end), _link_of(found[0][-1].stores))
         lines = {
             self.at: "program", end: f"program+{end - self.at:#x}", self.scene.parent: "the caller",
             first: "trampoline 1", second: "trampoline 2",
@@ -125,7 +128,7 @@ class _Program:
             )  # fmt: skip
             self.scenarios.append(made)
 
-    def _site(self, sled: Span) -> Site:
+    def _site(self, sled: Span, link: int) -> Site:
         scheme = get_scheme("bpf-fentry")
         return Site(
             func=self.at,
@@ -133,11 +136,22 @@ class _Program:
             code={"sled": sled},
             callbacks=frozenset(),
             directs={address: address for address in self.directs},
-            link=REG_NUMBERS[scheme.link],
+            link=link,
             clobbers=frozenset(REG_NUMBERS[name] for name in scheme.clobbers),
             registers=self.kernel.registers(self.observer),
             stack=self.observer.bench.stack,
         )
+
+
+def _link_of(stores: Iterable[Event]) -> int:
+    """Return the register in which the call that was stored leaves its return address; t0 if there is none."""
+    words: dict[int, bytes] = {}
+    for store in stores:
+        for offset in range(0, len(store.data) - 3, _WORD):
+            words[store.at + offset] = store.data[offset : offset + _WORD]
+    insns = [decode(int.from_bytes(words[at], "little")) for at in sorted(words)]
+    links = [insn.rd for insn in insns if insn is not None and insn.name in ("jalr", "jal") and insn.rd > 0]
+    return links[-1] if links else REG_NUMBERS["t0"]
 
 
 def probe(at: FtraceSite) -> tuple[list[Scenario], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..errors import ImageError
@@ -31,6 +31,7 @@ __all__ = ["FtraceSite", "Kernel", "prepare_kernel"]
 _CALL_OPS_FLAG = "FTRACE_FL_CALL_OPS_EN"
 _WALKERS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func", "ftrace_stub")
 _KERNEL_OPS = ("ftrace_nop_ops", "ftrace_list_ops")
+_WORD = 4
 _AROUND = 16
 """Bytes around a site that are watched too, for stores that miss it."""
 _RECORD_ROOM = 64
@@ -155,6 +156,7 @@ class FtraceSite:
         self.unique = self._unique_flag()
         self.callbacks = self._callbacks()
         self.common_ops = 0
+        self.passed: dict[str, Span] = {}
         trace_op = self.image.address_of("function_trace_op") if self.literal is None else None
         self.trace_op = Span(trace_op, trace_op + 8) if trace_op is not None else None
         self.observer.also = (self.trace_op,) if self.trace_op is not None else ()
@@ -213,19 +215,20 @@ class FtraceSite:
         return self.ops_a if self.unique else self._own("ftrace_list_ops")
 
     def _given(self, *trampolines: str) -> int:
-        """Return which of the kernel's own ops a trampoline gives to every callback, 0 if it gives another."""
+        """Return which ops a trampoline gives to every callback, 0 if what it gives is none or a tracer's own."""
         if self.literal is not None:
             return 0
         site = self.site(*trampolines)
         now = Scenario(name="", memory=self.observer.fresh_memory(), site=site, patchers=((),), old=(), new=())
-        behaviour = undisturbed(now) or (0,)
-        return behaviour[0] if behaviour[0] in {self._own(name) for name in _KERNEL_OPS} else 0
+        passage = undisturbed(now)
+        given = passage.behaviour[0] if passage is not None and passage.behaviour else 0
+        func = self.kernel.result.layouts.ops.func
+        return given if given != self.ops_a and given and self._word(given + func) in self.callbacks else 0
 
     # -- the victim
 
     def site(self, *trampolines: str, directs: Mapping[int, int] | None = None) -> Site:
         """Return the victim's side, which may go through some of the kernel's trampolines."""
-        terms, observer = self.kernel.terms, self.observer
         code = {"sled": self.sled}
         if self.kernel.scheme.dispatcher is not None:
             code["dispatcher"] = Span(self.func + self.kernel.scheme.dispatcher, self.func)
@@ -233,12 +236,31 @@ class FtraceSite:
             span = self.kernel.code.span(name)
             if span is not None:
                 code[name] = span
+        site = self._site(code, directs or {})
+        self.passed |= self._passed(site)
+        return replace(site, code=code | self.passed)
+
+    def _passed(self, site: Site) -> dict[str, Span]:
+        """Return where else an undisturbed call leads as the site is now: trampolines made elsewhere."""
+        anywhere = replace(site, code={"memory": Span(0, 1 << 64)})
+        now = Scenario(name="", memory=self.observer.fresh_memory(), site=anywhere, patchers=((),), old=(), new=())
+        passage = undisturbed(now)
+        known = site.code.values()
+        pcs = sorted(pc for pc in passage.pcs if not any(pc in span for span in known)) if passage is not None else []
+        found: dict[str, Span] = {}
+        for pc in pcs:
+            name = next((name for name, span in found.items() if pc - span.end < _AROUND), f"{pc:#x}")
+            found[name] = Span(found[name].start if name in found else pc, pc + _WORD)
+        return found
+
+    def _site(self, code: Mapping[str, Span], directs: Mapping[int, int]) -> Site:
+        terms, observer = self.kernel.terms, self.observer
         return Site(
             func=self.func,
             body=self.body,
             code=code,
             callbacks=self.callbacks,
-            directs=dict(directs or {}),
+            directs=dict(directs),
             link=terms.link,
             clobbers=frozenset(range(1, 32)) - frozenset(terms.preserved),
             registers=self.kernel.registers(observer),

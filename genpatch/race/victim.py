@@ -10,6 +10,7 @@ somebody patches is not known here; the explorer chooses among what may be seen.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..isa.encoding import REG_NAMES
@@ -20,7 +21,7 @@ from ..machine.outcome import Cause, Outcome, Status, Trap
 from ..units import MASK64, Span, as_hex
 from .model import Behaviour, Broken, Kind, Scenario
 
-__all__ = ["DONE", "LONGEST", "Load", "Local", "Move", "Victim", "undisturbed"]
+__all__ = ["DONE", "LONGEST", "Load", "Local", "Move", "Passage", "Victim", "undisturbed"]
 
 DONE = -2
 """The number of every local state in which the call is over."""
@@ -293,13 +294,22 @@ class Victim:
         return name_of(address, self.scenario.lines, self.site.code)
 
 
-def undisturbed(scenario: Scenario) -> Behaviour | None:
-    """Return what a call does while nobody patches anything, None if it does not arrive in the body."""
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A call that nobody disturbs: what it did, and the addresses of the instructions that it executed."""
+
+    behaviour: Behaviour
+    pcs: frozenset[int]
+
+
+def undisturbed(scenario: Scenario) -> Passage | None:
+    """Return what a call does while nobody patches anything, None if it does not arrive in the body as it must."""
     victim = Victim(scenario, (), ())
-    at = victim.start
+    at, pcs = victim.start, set()
     for _ in range(LONGEST):
         move = victim.host_move(at)
         if move is None:
+            pcs.add(victim.locals[at].pc)
             word = victim.constant(victim.locals[at].pc)
             if isinstance(word, Broken):
                 return None
@@ -307,7 +317,7 @@ def undisturbed(scenario: Scenario) -> Behaviour | None:
         if move.broken is not None:
             return None
         if move.target == DONE:
-            return move.behaviour
+            return Passage(move.behaviour, frozenset(pcs))
         at = move.target
     return None
 

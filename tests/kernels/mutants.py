@@ -74,7 +74,7 @@ class Mutant:
         edits: how.
         breaks: what it does, in a few words.
         expect: (state, promise, what) of some that verification must report; none if it cannot see it.
-        races: (scenario, kind) of some that exploring must report, if verification does not.
+        races: (scenario, kind) of some that exploring must report.
         noted: what it must say beside its verdicts.
         why_missed: the explanation if neither can detect it.
         setting: of the environment, changed for this mutant as on a command line: a kernel that its configuration
@@ -109,6 +109,7 @@ INIT, ENABLE, TOLD = "init beside another writer", "enable beside another writer
 ATTACH, ARM, FREE = "bpf text poke: attach", "kprobe: arm", "disable and free"
 UNFENCED = "the harts that wait execute no fence.i"
 AT_THE_END = "the end of stop_machine counts as a fence.i on every hart, the one that patches included"
+RUDE = "waiting for every hart to schedule counts as waiting for tasks, also where they are preempted"
 QUIET = "until it is written the ops pointer is that of ftrace_nop_ops, whose callback does nothing"
 ON_PATH = "the host's callback stands in for the kernel's own, which is not run"
 
@@ -352,7 +353,8 @@ MUTANTS = (
             Edit(r"(call\[1\] = to_jalr_t0\(offset\);)", r"\1 call[0] = to_auipc_t0(offset);"),
             Edit(r"\(void \*\)\(source \+ MCOUNT_AUIPC_SIZE\), call \+ 1, MCOUNT_JALR_SIZE", "(void *)source, call, 8"),
         ),
-        "auipc and jalr come and go together, and nothing is stopped", races=(("enable", "wild"),),
+        "auipc and jalr come and go together, and nothing is stopped",
+        (("kprobed", "patch-stays", "ftrace_make_call"),), races=(("enable", "wild"),),
     ),
     Mutant(
         "jalr-in-halves", "7.2", FTRACE,
@@ -396,7 +398,7 @@ MUTANTS = (
     ),
     Mutant(
         "shutdown-waits-rudely", "7.2", GENERIC, (Edit(r"synchronize_rcu_tasks\(\);", ""),),
-        "ops are freed while somebody who was preempted is on the way to their callback", races=((FREE, "freed"),),
+        "ops are freed while somebody who was preempted is on the way to their callback", why_missed=RUDE,
     ),
     Mutant(
         "patch-text-not-stopped", "7.2", PATCH,
@@ -427,8 +429,8 @@ MUTANTS = (
             Edit(r"(call\[1\] = to_jalr_t0\(offset\);)", r"\1 call[0] = to_auipc_t0(offset);"),
             Edit(r"\(void \*\)\(source \+ MCOUNT_AUIPC_SIZE\), call \+ 1, MCOUNT_JALR_SIZE", "(void *)source, call, 8"),
         ),
-        "both instructions of a call are written",
-        why_missed="the auipc is the one that is there; only a kprobe on it would be lost, and no scenario has both",
+        "both instructions of a call are written, also one that a kprobe has replaced",
+        (("kprobed", "patch-stays", "ftrace_make_call"),),
     ),
     # --- 6.12, pair-t0
     Mutant(
