@@ -21,6 +21,8 @@ FAR_A, FAR_B = 0xFFFF_FFFF_8020_0840, 0xFFFF_FFFF_8040_0040
 TRAMPOLINE, OTHER = 0xFFFF_FFFF_8030_0840, 0xFFFF_FFFF_8050_0040
 CALLBACK = 0xFFFF_FFFF_8100_0000
 OPS_A, OPS_B = 0xFFFF_AF80_0140_2080, 0xFFFF_AF81_0250_3140
+EXTRA = 0xFFFF_FFFF_8060_0000
+OLD_WORD, NEW_WORD = EXTRA + 64, EXTRA + 72
 NEIGHBOUR = 0xFFFF_FFFF_7000_0000
 STACK = Span(0xFFFF_FFFF_9000_0000, 0xFFFF_FFFF_9000_1000)
 PARENT = 0xFFFF_FFFF_A000_0000
@@ -55,9 +57,10 @@ def call_words(target: int, pc: int) -> bytes:
 
 
 def registers() -> tuple[int, ...]:
-    """What a call comes with; s4 points to the literal."""
+    """What a call comes with; s4 points to the literal, s5 and s6 to two words."""
     values = [0x1000_0000_0000 * number + number for number in range(32)]
     values[1], values[2], values[20] = PARENT, STACK.end - 0x200, FUNC - 8
+    values[21], values[22] = NEW_WORD, OLD_WORD
     return tuple(values)
 
 
@@ -145,7 +148,6 @@ def scenario(
     )
 
 
-EXTRA = 0xFFFF_FFFF_8060_0000
 _OTHER = CALLER.replace("auipc a2, 0", "addi a2, s3, 0").replace("{distance}", "-16")
 """Finds the literal from where it was called: 8 bytes behind the function's first, so at t0 - 16."""
 
@@ -314,45 +316,48 @@ def scenarios(draw: st.DrawFn, patchers: int = 1) -> Scenario:
     )
 
 
-_LOOKS = (
-    "ld t1, -16(t0)",
-    "ld t1, -16(t0)",
-    "ld t2, -16(t0)",
-    "lwu t2, -16(t0)",
-    "lwu t2, -12(t0)",
-    "ld t1, 0(t1)",
-    "ld t2, 0(t1)",
-    "ld t1, 0(t2)",
-    "addi t1, t2, 0",
-    "bne t1, t2, . + 8",
-    "fence r, r",
-    "fence w, w",
-    "fence.i",
+_ORDERS = ("nop", "fence", "fence r, r", "fence w, w", "pause", "fence.i")
+_READERS = (
+    "ld t1, -16(t0)\n {order}",
+    "ld t1, -16(t0)\n ld t2, -16(t0)\n bgeu t2, t1, . + 8\n ebreak",
+    "lwu t3, -16(t0)\n ld t1, -16(t0)\n slli t4, t1, 32\n srli t4, t4, 32\n bgeu t4, t3, . + 8\n ebreak",
+    "ld t1, -16(t0)\n lwu t3, -12(t0)\n srli t4, t1, 32\n bgeu t3, t4, . + 8\n ebreak",
+    "lwu t3, -12(t0)\n ld t1, -16(t0)\n srli t4, t1, 32\n bgeu t4, t3, . + 8\n ebreak",
+    "ld t2, -16(t0)\n {order}\n addi t1, s6, 0\n beq t2, s6, . + 8\n addi t1, s5, 0",
+    "addi t1, s5, 0\n ld t2, 0(s5)\n {order}\n ld t3, -16(t0)\n beq t2, zero, . + 8\n addi t1, t3, 0",
 )
+"""Ways to an address in t1; what is older than what was loaded before is an ebreak, the last two follow a flag."""
 
 
 @st.composite
 def messages(draw: st.DrawFn) -> Scenario:
-    """A reader of the literal and of two words, to one of which it points; only data are stored."""
-    at = FUNC + draw(st.sampled_from((0, 4)))
-    looks = draw(st.lists(st.sampled_from(_LOOKS), min_size=1, max_size=3))
-    source = "\n".join(("ld t1, -16(t0)", *looks, "ld t1, 0(t1)", "jalr zero, 0(t1)", ".balign 64"))
-    words = (EXTRA + 64, EXTRA + 72)
-    targets = st.sampled_from((NEAR_A, NEAR_B))
-    events: list[Event | None] = []
-    for _ in range(draw(st.integers(1, 3))):
-        if draw(st.booleans()):
-            events.append(store(at - 8, quad(draw(st.sampled_from(words)))))
-        else:
-            events.append(store(draw(st.sampled_from(words)), quad(draw(targets))))
-        events.append(draw(st.sampled_from((None, FENCE, FENCE_I, REMOTE, WAIT))))
-    first = draw(st.sampled_from((0, NEAR_B)))
+    """A word is made ready, then the literal points to it, perhaps then a jalr is made that leads to who reads both."""
+    at = FUNC + draw(st.sampled_from((0, 0, 4)))
+    pause = st.sampled_from(((), (), (FENCE,), (FENCE,), (FENCE_I,), (REMOTE,), PUBLISH, (WAIT,)))
+    ready = store(NEW_WORD, quad(NEAR_A))
+    told = store(at - 8, quad(NEW_WORD))
+    stores = [ready, told] if draw(st.integers(0, 4)) else [told, ready]
+    if draw(st.integers(0, 3)) == 0:
+        extra = draw(st.sampled_from((store(OLD_WORD, quad(NEAR_A)), store(at - 8, quad(OLD_WORD)), told, ready)))
+        stores.insert(draw(st.integers(0, 2)), extra)
+    call = call_words(EXTRA, at)
+    sled = call
+    if draw(st.booleans()):
+        sled = call[:4] + assemble("nop", 0)
+        stores.append(store(at + 4, call[4:]))
+    events = [event for each in stores for event in (each, *draw(pause))]
+    reader = draw(st.sampled_from((*_READERS, *_READERS[-2:]))).format(order=draw(st.sampled_from(_ORDERS)))
+    text = assemble(f"{reader}\n ld t1, 0(t1)\n jalr zero, 0(t1)", EXTRA).ljust(64, b"\0")
+    words = "\n".join(f".byte {byte}" for byte in text)
     return scenario(
-        *(event for event in events if event is not None),
-        sled=call_words(EXTRA, at),
+        *events,
+        sled=sled,
         at=at,
-        literal=words[0],
-        extra={"reader": f"{source}\n.dword {NEAR_A}, {first}"},
-        old=draw(st.sampled_from(((OPS_A,), (OPS_B,)))),
-        new=draw(st.sampled_from(((OPS_A,), (OPS_B,)))),
+        literal=OLD_WORD,
+        extra={"reader": f"{words}\n.dword {NEAR_B}, 0"},
+        old=draw(st.sampled_from(((), B, B))),
+        new=draw(st.sampled_from((A, A, B))),
     )
+
+
+A, B = (OPS_A,), (OPS_B,)
