@@ -266,7 +266,7 @@ _OF_ONE: dict[str, dict[str, Mutant]] = {
     "dynamic-trampoline": _T0_TO_RA_A3,
     "nop-jalr": {
         "rd-is-ra": Mutant(CALL, "addi a5, a5, 743", "addi a5, a5, 231", LOST),
-        "distance-is-8-off": Mutant(CALL, "addi a5, a5, -248", "addi a5, a5, -240", LOST),
+        "distance-is-8-off": Mutant(CALL, "addi a5, a5, -252", "addi a5, a5, -244", LOST),
     },
     "detour-24": {
         "rd-is-ra": Mutant("", "000302e7 00c0006f", "000300e7 00c0006f", LOST),
