@@ -29,7 +29,7 @@ from ..units import Span
 from .environment import Environment, Patching, Preemption
 from .model import Behaviour, Broken, Kind, Scenario
 from .timeline import Loads
-from .victim import DONE, LONGEST, Load, Move, Victim
+from .victim import DONE, ENDLESS, LONGEST, Load, Move, Victim
 from .worlds import A, Action, B, P, Worlds, fenced, is_patched
 
 __all__ = ["MOST_STATES", "Explorer", "Result", "State", "Step", "Witness", "explore"]
@@ -120,8 +120,7 @@ def explore(
     return Explorer(scenario, environment, reduce=reduce).run(max_states)
 
 
-_ENDLESS = Broken(Kind.WILD, f"the call does not come back: it goes round, or on for more than {LONGEST} instructions")
-_ENDLESS_MOVE = Move(DONE, _ENDLESS)
+_ENDLESS_MOVE = Move(DONE, ENDLESS)
 
 
 class Explorer:

@@ -303,8 +303,8 @@ def _remote_fence(events: Sequence[Event]) -> tuple[RemoteFence, str]:
         if Act.FENCE in behind[: behind.index(Act.REMOTE_FENCE_I)]:
             return RemoteFence.PRESENT, "a fence and a remote fence.i behind the last store"
         return RemoteFence.UNORDERED, "a remote fence.i behind the last store, with no fence before it"
-    if Act.RESUME in behind:
-        return RemoteFence.PRESENT, "every hart executes fence.i as stop_machine ends"
+    if any(event.act is Act.RESUME and event.fences for event in events[last + 1 :]):
+        return RemoteFence.PRESENT, "the harts that stop_machine keeps waiting execute fence.i"
     if Act.REMOTE_FENCE_I in acts:
         return RemoteFence.EARLY, "no remote fence.i behind the last store, but one before it"
     return RemoteFence.MISSING, "no remote fence.i"

@@ -38,6 +38,8 @@ _RECORD_ROOM = 64
 _PROGRAM_GAP = 1 << 24
 """How far below the kernel a BPF program is put [bytes]."""
 _SHUTDOWN = "ftrace_shutdown"
+_WAITS = "synchronize_rcu_tasks"
+"""Its rude variant waits for harts to switch tasks: that is enough where tasks are not preempted."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Kernel:
             found = {self.image.symbols.nearest(call.target) for call in calls if call.target is not None} - names
             names |= found
             pending += [name for name in found if name.startswith(f"{_SHUTDOWN}.")]  # what was split off
-        if any(name.startswith("synchronize_rcu_tasks") for name in names):
+        preempts = self.image.address_of("preempt_schedule") is not None
+        if _WAITS in names or (not preempts and any(name.startswith(_WAITS) for name in names)):
             return True
         return False if complete else None
 

@@ -31,7 +31,7 @@ class Act(StrEnum):
     STOP = "stop_machine"
     """Begins when every other hart has switched to its stopper thread; nothing else runs until RESUME."""
     RESUME = "end of stop_machine"
-    """Every hart executes fence.i and goes on."""
+    """The others go on; whether they have executed fence.i is up to the function that ran meanwhile."""
     WAIT_TASKS = "synchronize_rcu_tasks"
     """Waits until every task has been outside of sleds and trampolines."""
     FREE = "free"
@@ -54,6 +54,8 @@ class Event:
         size: of what is freed [bytes].
         slot: of a MAP, an UNMAP and of a STORE that goes through one; "" for none.
         what: in words, for witnesses: ``the ops pointer``, ``jalr``.
+        fences: of a RESUME: every hart that waited executes fence.i before it goes on. The patcher's own is an
+            event of its own.
     """
 
     act: Act
@@ -62,6 +64,7 @@ class Event:
     size: int = 0
     slot: str = ""
     what: str = ""
+    fences: bool = True
 
     @property
     def text(self) -> str:
@@ -77,6 +80,8 @@ class Event:
                 return f"map {self.slot} to {as_hex(self.at)}"
             case Act.UNMAP:
                 return f"unmap {self.slot}"
+            case Act.RESUME if not self.fences:
+                return f"{self.act.value}, no fence.i on the others"
             case _:
                 return self.act.value
 

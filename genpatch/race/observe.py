@@ -236,7 +236,7 @@ class KernelObserver:
                     self.notes.append("stop_machine: the harts that wait execute no fence.i")
             else:
                 self.notes.append("stop_machine: one hart is called, the others execute no fence.i of their own")
-            self._events.append(Event(act=Act.RESUME))
+            self._events.append(Event(act=Act.RESUME, fences=other is not None and other.log.fenced))
 
         _when_back(hart, resume)
         hart.pc, hart.x[A0] = function, data

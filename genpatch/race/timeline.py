@@ -154,13 +154,19 @@ class Timelines:
         return words
 
     def _fetched_pairs(self, timeline: Timeline, pc: int, first: int) -> list[tuple[int, ...]]:
+        """Fetch eight bytes at once where they are a pair; what is none is fetched as harts without fusion do."""
         moments = self.bytes_at(timeline, pc, 8)
         found: list[tuple[int, ...]] = []
+        alone: list[tuple[int, ...]] = []
         for data in moments[-1:] if self.fetch is Fetch.STRONG else moments[first:]:
             words = (_word(data[:4]), _word(data[4:]))
             whole = words[0] & 3 == 3 and words[1] & 3 == 3
-            found.append(words if whole and (self.fused is Fused.ANY or _is_call(*words)) else words[:1])
-        return found
+            is_pair = whole and (self.fused is Fused.ANY or _is_call(*words))
+            (found if is_pair else alone).append(words if is_pair else words[:1])
+        if alone and self.fetch is Fetch.PARCEL:
+            halves = {words[0] for words in found}
+            alone += [(word,) for word in self._fetched_units(timeline, pc, first, 2) if word not in halves]
+        return found + alone
 
     def is_mapped(self, address: int, size: int) -> bool:
         """Tell whether bytes are there at all."""

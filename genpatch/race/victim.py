@@ -21,7 +21,7 @@ from ..machine.outcome import Cause, Outcome, Status, Trap
 from ..units import MASK64, Span, as_hex
 from .model import Behaviour, Broken, Kind, Scenario
 
-__all__ = ["DONE", "LONGEST", "Load", "Local", "Move", "Passage", "Victim", "undisturbed"]
+__all__ = ["DONE", "ENDLESS", "LONGEST", "Load", "Local", "Move", "Passage", "Victim", "undisturbed"]
 
 DONE = -2
 """The number of every local state in which the call is over."""
@@ -37,6 +37,12 @@ _NO_ADDRESS = (Cause.BREAKPOINT, Cause.ECALL)
 LONGEST = 4096
 """Instructions in a row that nobody can influence; whoever executes more does not come back."""
 
+_MOST_FETCHED = 512
+"""Instructions of a call that stand where somebody patches: a sled, at most a trampoline."""
+ENDLESS = Broken(
+    Kind.WILD, f"the call does not come back within {LONGEST} instructions, or {_MOST_FETCHED} where somebody patches"
+)
+
 
 class Local(NamedTuple):
     """A victim's own state.
@@ -47,6 +53,7 @@ class Local(NamedTuple):
         stack: the bytes of its window.
         behaviour: the ops that callbacks were given so far.
         origins: for each register a bit mask of the loads of patched bytes that its value was made from.
+        fetched: how many instructions it has executed where somebody patches.
     """
 
     pc: int
@@ -54,6 +61,7 @@ class Local(NamedTuple):
     stack: bytes
     behaviour: Behaviour
     origins: tuple[int, ...]
+    fetched: int = 0
 
 
 class Load(NamedTuple):
@@ -239,7 +247,9 @@ class Victim:
         for kind, address, width, _ in accesses:
             if kind == "load" and not origin and self.is_patched(address, width):
                 return Move(number, load=Load(address, width, self._origins(local, word)))
-        broken = self._fault(outcome, word) or self._stray(accesses)
+        fetched = local.fetched + self.is_patched(local.pc & -4, 8)
+        endless = ENDLESS if fetched > _MOST_FETCHED else None
+        broken = self._fault(outcome, word) or self._stray(accesses) or endless
         touched = self._freeable(local.pc, 2 if word & 3 != 3 else 4)
         for kind, address, width, _ in accesses:
             touched += self._freeable(address, width) if kind == "load" else ()
@@ -247,7 +257,7 @@ class Victim:
             return Move(DONE, broken, touched=touched)
         stack = self.memory.read(self.window.start, self.window.size)
         origins = self._origins_after(local, word, origin)
-        target = self._number(Local(hart.pc, tuple(hart.x[:32]), stack, local.behaviour, origins))
+        target = self._number(Local(hart.pc, tuple(hart.x[:32]), stack, local.behaviour, origins, fetched))
         return Move(target, touched=touched, fences=_fences(hart.log or []))
 
     def _fault(self, outcome: Outcome | None, word: int) -> Broken | None:

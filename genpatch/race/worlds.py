@@ -282,7 +282,8 @@ class Worlds:
                 outside = not self._is_full
             case Act.RESUME:
                 everything, orders = len(world.seen), True
-                after = after._replace(floors=(_stored(world), everything, everything))
+                if op.event.fences:
+                    after = after._replace(floors=(world.floors[P], everything, everything))
             case Act.WAIT_TASKS:
                 outside = orders = True
             case Act.MAP | Act.UNMAP:

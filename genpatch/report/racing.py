@@ -258,7 +258,7 @@ def kernel_document(
         GenpatchError: what the kernel does could not be seen.
     """
     started, tell = perf_counter(), progress or _silent
-    made = kernel_races(image, function=function, progress=progress)
+    made = kernel_races(image, function=function, writers=True, progress=progress)
     worlds = kernel_environments(environments, made.settings)
     scenarios = (*made.scenarios, *_pairs(made))
     names = [scenario.name for scenario in scenarios]
