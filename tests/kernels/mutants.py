@@ -108,8 +108,6 @@ def gone(anchor: str, count: int = 1) -> tuple[Edit]:
 INIT, ENABLE, TOLD = "init beside another writer", "enable beside another writer", "patch_text_nosync"
 ATTACH, ARM, FREE = "bpf text poke: attach", "kprobe: arm", "disable and free"
 UNFENCED = "the harts that wait execute no fence.i"
-AT_THE_END = "the end of stop_machine counts as a fence.i on every hart, the one that patches included"
-RUDE = "waiting for every hart to schedule counts as waiting for tasks, also where they are preempted"
 QUIET = "until it is written the ops pointer is that of ftrace_nop_ops, whose callback does nothing"
 ON_PATH = "the host's callback stands in for the kernel's own, which is not run"
 
@@ -305,7 +303,7 @@ MUTANTS = (
         "no-local-fence", "7.2", PATCH,
         (Edit(r"(?s)(copy_to_kernel_nofault\(waddr, insn, len\);.*?)local_flush_icache_range\([^;]*;", r"\1"),),
         "the patching hart may execute what was there before",
-        why_missed=f"flush_icache_all fences the patching hart too, and where nobody calls it, {AT_THE_END}",
+        races=((ATTACH, "stale"), ("bpf text poke: detach", "wild")),
     ),
     Mutant(
         "no-remote-fence", "7.2", FTRACE,
@@ -398,7 +396,7 @@ MUTANTS = (
     ),
     Mutant(
         "shutdown-waits-rudely", "7.2", GENERIC, (Edit(r"synchronize_rcu_tasks\(\);", ""),),
-        "ops are freed while somebody who was preempted is on the way to their callback", why_missed=RUDE,
+        "ops are freed while somebody who was preempted is on the way to their callback", races=((FREE, "freed"),),
     ),
     Mutant(
         "patch-text-not-stopped", "7.2", PATCH,
@@ -410,6 +408,7 @@ MUTANTS = (
         "waiting-harts-unfenced", "7.2", PATCH,
         (Edit(r"(?s)(static int patch_text_cb\(.*?cpu_relax\(\);\s+)local_flush_icache_all\(\);", r"\1"),),
         "harts that stood still go on with what they had fetched", noted=UNFENCED,
+        races=((ATTACH, "stale"), ("bpf text poke: detach", "wild")),
     ),
     Mutant(
         "literal-last", "7.2", FTRACE,
@@ -501,12 +500,13 @@ MUTANTS = (
     Mutant(
         "no-local-fence", "6.12", PATCH,
         (Edit(r"(?s)(copy_to_kernel_nofault\(waddr, insn, len\);.*?)local_flush_icache_range\([^;]*;", r"\1"),),
-        "the patching hart may execute what was there before", why_missed=AT_THE_END,
+        "the patching hart may execute what was there before", races=(("enable", "wild"), ("enable", "stale")),
     ),
     Mutant(
         "waiting-harts-unfenced", "6.12", FTRACE,
         (Edit(r"(?s)(static int __ftrace_modify_code\(.*?cpu_relax\(\);\s+)local_flush_icache_all\(\);", r"\1"),),
         "harts that stood still go on with what they had fetched", noted=UNFENCED,
+        races=(("enable", "wild"), ("enable", "stale")),
     ),
     Mutant(
         "patch-text-not-stopped", "6.12", PATCH,
