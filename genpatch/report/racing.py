@@ -35,6 +35,7 @@ OWN = "own"
 _WORLD = ("harts", "preemption", "fetch", "fused", "patcher", "migration")
 """Settings about the world; the others a kernel's own events have."""
 _POKE = "bpf text poke: attach"
+_LONGEST_SLED = 64
 _KINDS = tuple(kind.value for kind in Kind)
 
 
@@ -303,7 +304,7 @@ def _pairs(made: KernelRaces) -> list[Scenario]:
 def _subject(made: KernelRaces, scenario: Scenario) -> str:
     """Return whose site a scenario is about: the function's, or that of a program which is not in the image."""
     func = scenario.site.func
-    return made.function if func == made.func else scenario.lines.get(func, as_hex(func))
+    return made.function if 0 <= func - made.func <= _LONGEST_SLED else scenario.lines.get(func, as_hex(func))
 
 
 def _silent(line: str) -> None:
