@@ -283,6 +283,11 @@ def _preemption(image: KernelImage) -> tuple[Preemption, str]:
     if full:
         name = next((each for each in ("PREEMPT_LAZY", "PREEMPT_RT", "PREEMPT") if config.enabled(each)), "PREEMPTION")
         return Preemption.FULL, f"CONFIG_{name}=y in {config.source}: tasks are preempted anywhere"
+    if full is False and image.address_of("preempt_schedule") is not None:
+        return Preemption.FULL, (
+            f"{config.source} has no PREEMPTION, but preempt_schedule is in the image: it is not this kernel's; "
+            "tasks are taken to be preempted anywhere"
+        )
     if full is False:
         voluntary = config.enabled("PREEMPT_VOLUNTARY")
         name = "PREEMPT_VOLUNTARY=y" if voluntary else "PREEMPTION=n"

@@ -124,7 +124,7 @@ class _Program:
             becomes: Behaviour = (new,) if new else ()
             made = Scenario(
                 name=f"{BPF}: {name}", memory=memory, site=site, patchers=(seen.events,), old=was, new=becomes,
-                ops=frozenset(self.directs), lines=lines,
+                ops=frozenset(self.directs), lines=lines, nearest=self.kernel.nearest,
             )  # fmt: skip
             self.scenarios.append(made)
 

@@ -16,7 +16,7 @@ from ..run.kernel import GP, RA, SP, TP, global_pointer
 from ..run.module import module_window
 from ..schemes import CallScheme
 from ..sites.patching import PatchingCode
-from ..units import Span
+from ..units import Span, as_hex
 from ..verify.contract import Terms
 from ..verify.pages import ModuleText, find_module_text
 from ..verify.run import Verification, prepare_verification, terms_of
@@ -79,6 +79,11 @@ class Kernel:
             nowhere = Span(0, 0)
             observer.observe([Call("ftrace_update_ftrace_func", (self.scene.callback,))], nowhere, nowhere)
         return observer
+
+    def nearest(self, address: int) -> str:
+        """Return ``symbol+0x12`` for an address in the image, for any other its number."""
+        inside = any(address in region.span for region in self.image.memory.regions)
+        return self.image.symbols.nearest(address) if inside else as_hex(address)
 
     def name_of(self, number: int) -> str:
         """Return the name of a site's function."""
@@ -305,7 +310,7 @@ class FtraceSite:
         known |= {ops for ops, _ in site.breakpoints.values()}
         return Scenario(
             name=name, memory=memory, site=site, patchers=(tuple(events),), old=old, new=new, quiet=quiet,
-            ops=frozenset(known), pointers=pointers, lines=self._lines(site),
+            ops=frozenset(known), pointers=pointers, lines=self._lines(site), nearest=self.kernel.nearest,
         )  # fmt: skip
 
     # -- the kernel's functions

@@ -7,7 +7,7 @@ a litmus test. Addresses are absolute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -80,6 +80,8 @@ class Event:
                 return f"map {self.slot} to {as_hex(self.at)}"
             case Act.UNMAP:
                 return f"unmap {self.slot}"
+            case Act.LOCK | Act.UNLOCK if self.what:
+                return f"{self.act.value} {self.what}"
             case Act.RESUME if not self.fences:
                 return f"{self.act.value}, no fence.i on the others"
             case _:
@@ -168,6 +170,7 @@ class Scenario:
         ops: every ops pointer that a callback may be given at all.
         pointers: spans of 8 bytes that hold an ops pointer; a value that is none of `ops` was torn.
         lines: for witnesses, name of some addresses.
+        nearest: returns ``symbol+0x12`` for any other, if there are symbols.
     """
 
     name: str
@@ -181,3 +184,4 @@ class Scenario:
     ops: frozenset[int] = frozenset()
     pointers: tuple[Span, ...] = ()
     lines: Mapping[int, str] = field(default_factory=dict)
+    nearest: Callable[[int], str] | None = None

@@ -59,9 +59,7 @@ def explored(
     """Explore a scenario and return its row."""
     if len(scenario.patchers) > 1 and environment.harts == 1:
         why = "two patchers at the same time need more than one hart"
-        return RaceRow(
-            subject=subject, transition=transition, environment=environment.name, verdict="skipped", why=why
-        )
+        return RaceRow(subject=subject, transition=transition, environment=environment.name, verdict="skipped", why=why)
     result = explore(scenario, environment, reduce=reduce, max_states=max_states)
     why = "" if result.complete else f"{max_states:,} states were visited and there are more"
     return RaceRow(

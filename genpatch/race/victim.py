@@ -148,7 +148,10 @@ class Victim:
         site = self.site
         if any(pc in span for span in site.code.values()) or pc in site.callbacks or pc in site.directs:
             return None
-        where = [*site.code, *dict.fromkeys(self.name(address) for address in site.directs)]
+        where = [
+            *(self.name(span.start) for span in site.code.values()),
+            *dict.fromkeys(self.name(address) for address in site.directs),
+        ]
         return Broken(Kind.WILD, f"the pc is {self.name(pc)}, outside of {', '.join(where)}")
 
     def constant(self, pc: int) -> int | Broken:
@@ -301,7 +304,9 @@ class Victim:
 
     def name(self, address: int) -> str:
         """Return an address as a witness shows it."""
-        return name_of(address, self.scenario.lines, self.site.code)
+        name = name_of(address, self.scenario.lines, self.site.code)
+        nearest = self.scenario.nearest
+        return nearest(address) if nearest is not None and name == as_hex(address) else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +344,8 @@ def name_of(address: int, lines: Mapping[int, str], code: Mapping[str, Span]) ->
     for name, span in code.items():
         if address in span:
             distance = address - span.start
-            return f"{name}+{distance:#x}" if distance else name
+            start = lines.get(span.start, name)
+            return f"{start}+{distance:#x}" if distance else start
     return as_hex(address)
 
 

@@ -159,11 +159,21 @@ def _of_fetch(explorer: Explorer, step: Step) -> Iterator[WitnessLine]:
         size = 2 if word & 3 != 3 else 4
         note = ""
         if victim.is_patched(pc, size):
-            newest = explorer.worlds.timelines.bytes_at(timeline, pc, size)[-1]
-            note = "" if newest == word.to_bytes(size, "little") else "  [stale]"
+            note = _age(explorer.worlds.timelines.bytes_at(timeline, pc, size), word.to_bytes(size, "little"))
         seen = f"  -> {_value(explorer, action.value)}" if action.value >= 0 and word == words[-1] else ""
+        load = victim.move(before.local, word).load if seen else None
+        if load is not None:
+            moments = explorer.worlds.timelines.bytes_at(timeline, load.address, load.width)
+            note = _age(moments, action.value.to_bytes(load.width, "little")) or note
         yield WitnessLine("victim", f"{victim.name(pc)}: {_text(word, pc)}{seen}{note}")
         pc += size
+
+
+def _age(moments: tuple[bytes, ...], seen: bytes) -> str:
+    """Return how what was seen relates to what was there at each moment, empty if it is the newest."""
+    if seen == moments[-1]:
+        return ""
+    return "  [stale]" if seen in moments else "  [part old, part new]"
 
 
 def _value(explorer: Explorer, value: int) -> str:

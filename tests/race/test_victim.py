@@ -219,7 +219,7 @@ def test_a_breakpoint_is_executed_elsewhere() -> None:
 
 def test_names() -> None:
     one = Victim(replace(scenario(), lines={FUNC: "the function"}), (), ())
-    assert [one.name(at) for at in (FUNC, FUNC + 4, 0x10)] == ["the function", "func+0x4", "0x10"]
+    assert [one.name(at) for at in (FUNC, FUNC + 4, 0x10)] == ["the function", "the function+0x4", "0x10"]
 
 
 def test_what_cannot_be_fetched() -> None:
