@@ -35,6 +35,8 @@ OWNERS = {
     "capstone": {"isa"},
     "jinja2": {"emit", "check", "schemes", "report"},
     "unidiff": {"emit", "check"},
+    "tree_sitter": {"emit", "check"},
+    "tree_sitter_c": {"emit", "check"},
     "typer": {"cli"},
     "click": set(),
 }

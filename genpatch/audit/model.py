@@ -44,6 +44,10 @@ class Skip(Exception):  # noqa: N818 - not an error: a rule that lacks its facts
     """Raised by a rule that cannot judge this image; the text says which fact is missing."""
 
 
+class Undecided(Skip):
+    """Raised by a rule that ran in part, found nothing, and cannot say that there is nothing."""
+
+
 class RuleError(GenpatchError):
     """A rule is declared wrongly."""
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from dataclasses import replace as with_
 
 from ..race.model import Kind
-from ..race.run import RaceRow, explored
+from ..race.run import RaceRow, explored, nothing_explored, undecided
 from .facts import Facts, join_names
 from .live import patching
-from .model import Finding, Skip, plural
+from .model import Finding, Skip, Undecided, plural
 
 __all__ = ["Races", "raced", "unsafe"]
 
@@ -52,19 +52,21 @@ def unsafe(facts: Facts, kind: Kind) -> Iterator[Finding]:
     """Yield a finding for each transition that fails so; environments in which it fails alike are one.
 
     Raises:
-        Skip: nothing fails so, and not everything was seen.
+        Undecided: nothing fails so, and not everything was seen.
+        Skip: nothing was explored.
     """
     races = facts.need_races()
+    if nothing := nothing_explored(races.rows):
+        raise Skip(nothing)
     alike: dict[tuple[str, str], list[RaceRow]] = {}
     for row in races.rows:
         if kind.value in row.witnesses:
             alike.setdefault((row.transition, _broken(row, kind)), []).append(row)
     for (transition, broken), rows in alike.items():
         yield _finding(races, transition, broken, rows, kind)
-    left = (row for row in races.rows if row.verdict == "unfinished")
-    unfinished = [f"{row.transition} in {row.environment}: {row.why}" for row in left]
-    if unfinished and not alike:
-        raise Skip(join_names(unfinished))
+    left = undecided(races.rows)
+    if left and not alike:
+        raise Undecided(left)
 
 
 def _broken(row: RaceRow, kind: Kind) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 
 from ..errors import GenpatchError
 from .facts import Facts
-from .model import Finding, Rule, RuleResult, Severity, Skip, Status
+from .model import Finding, Rule, RuleResult, Severity, Skip, Status, Undecided
 
 
 def run_rule(rule: Rule, facts: Facts) -> RuleResult:
     """Return what one rule says of an image."""
     try:
         findings = tuple(finding.at_level(finding.level or rule.severity) for finding in rule.check(facts))
+    except Undecided as reason:
+        return RuleResult(rule=rule, status=Status.ERROR, reason=str(reason))
     except (
         Skip,
         GenpatchError,

@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import GenpatchError
 from .audit import audit
 from .compare import compare
+from .emit import emit
 from .explain import explain, rules
 from .lists import samples, schema, schemes
 from .race import race
@@ -33,6 +34,7 @@ app.command()(audit)
 app.command()(verify)
 app.command()(race)
 app.command()(compare)
+app.command()(emit)
 app.command()(rules)
 app.command()(explain)
 app.command()(schemes)

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,8 @@ from .output import write_out
 
 if TYPE_CHECKING:
     from ..schemes import CallScheme
+
+_LEAST_WIDTH, _MOST_WIDTH = 80, 120
 
 
 def compare(
@@ -40,7 +42,7 @@ def compare(
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
     svg: Annotated[
-        Path | None, typer.Option("--svg", metavar="DIR", help="Also write a bar chart for each quantity there.")
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write a bar chart for each quantity there; made if need be.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
     system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
@@ -57,6 +59,7 @@ def compare(
     from ..image.containers import open_content
     from ..image.read import ReadOptions, read_image
     from ..report.comparing import RENDERERS
+    from ..report.escape import printable
     from ..samples import resolve
 
     targets = targets_of(formats or ["text"], output)
@@ -64,30 +67,71 @@ def compare(
         require("--format", name, tuple(RENDERERS))
     require("--frame", frame, ("args", "regs"))
     chosen = _schemes(scheme or [])
-    if svg is not None and not (svg if svg.exists() else svg.parent).is_dir():
-        raise UsageError(f"--svg {str(svg)!r}: neither a directory nor a place to make one")
     options = ReadOptions(
         config=None if config is None else read_config(config),
         system_map=None if system_map is None else read_system_map(system_map),
     )
-    image = read_image(open_content(resolve(kernel)), options)
-    with _progress(quiet) as progress:
-        comparison = compare_schemes(image, schemes=chosen, frame=frame, progress=progress)
-    for name, path in targets:
-        chunks = RENDERERS[name](comparison, notes=not quiet)
-        if path == "-":
-            write_out(_printable_in(chunks, sys.stdout.encoding or "utf-8"))
-        else:
-            _write_one(path, "".join(chunks))
-    if svg is not None:
-        from ..report.charts import charts_of
+    with _folder(svg):
+        image = read_image(open_content(resolve(kernel)), options)
+        with _progress(quiet) as progress:
+            comparison = compare_schemes(image, schemes=chosen, frame=frame, progress=progress)
+        if comparison.warning:
+            typer.echo(f"genpatch: warning: {printable(comparison.warning)}", err=True)
+        for name, path in targets:
+            chunks = RENDERERS[name](comparison, notes=not quiet, width=_width(path))
+            if path == "-":
+                write_out(_printable_in(chunks, sys.stdout.encoding or "utf-8"))
+            else:
+                _write_one(path, "".join(chunks))
+        if svg is not None:
+            from ..report.charts import charts_of
 
-        charts = charts_of(comparison)
-        try:
-            svg.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(str(svg), got=error.strerror or str(error)) from error
-        _write_all({svg / name: text for name, text in charts.items()})
+            _write_all({svg / name: text for name, text in charts_of(comparison).items()})
+
+
+@contextmanager
+def _folder(path: Path | None) -> Iterator[None]:
+    """Make a directory that can be written to, before anything else; it goes again if nothing comes of it.
+
+    Raises:
+        InputError: it cannot be.
+    """
+    made: list[Path] = []
+    try:
+        if path is not None:
+            _make(path, made)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in reversed(made):
+                each.rmdir()
+        raise
+
+
+def _make(path: Path, made: list[Path]) -> None:
+    """Make a directory and its parents, and list those made."""
+    try:
+        for each in (*reversed(path.parents), path):
+            if not each.is_dir():
+                each.mkdir()
+                made.append(each)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError as error:
+        raise InputError(f"--svg {path}", got=f"{each} is not a directory") from error
+    except OSError as error:
+        raise InputError(f"--svg {path}", got=f"{each}: {error.strerror or error}") from error
+
+
+def _width(path: str) -> int:
+    """Return how wide text may be that goes to a path: a terminal's width, within reason."""
+    from shutil import get_terminal_size
+
+    from ..report.comparing import WIDTH
+
+    if path != "-" or not sys.stdout.isatty():
+        return WIDTH
+    return min(max(get_terminal_size((WIDTH, 24)).columns, _LEAST_WIDTH), _MOST_WIDTH)
 
 
 def _schemes(names: list[str]) -> list[CallScheme]:

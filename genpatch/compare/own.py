@@ -31,6 +31,7 @@ class OwnPatching:
         function: its name.
         sites: how many it was called for and came back with success.
         stores: to sites: (width, whether aligned) to how many.
+        per_site: what single sites got, ((width, how many), ...) to how many sites, the most frequent first.
         events: what else others may see: ``remote fence.i``, ``fence.i``, ``lock``, to how many.
         insns: instructions executed.
     """
@@ -38,6 +39,7 @@ class OwnPatching:
     function: str
     sites: int
     stores: dict[tuple[int, bool], int]
+    per_site: dict[tuple[tuple[int, int], ...], int]
     events: dict[str, int]
     insns: int
 
@@ -106,12 +108,15 @@ def run_own(result: Verification, scene: Scene, code: PatchingCode) -> OwnRun:
     patcher.memory.write_u64(None, record + result.layouts.record_flags, 0)
     if image.address_of("ftrace_init_nop") is not None:
         own.patching.append(_patched(patcher.call("ftrace_init_nop", {0: 0, 1: record}), func, body))
-    for name, arguments, state, calls in (
+    patching = (
         ("ftrace_make_call", {0: record, 1: caller}, "traced", 1),
         ("ftrace_make_nop", {0: 0, 1: record, 2: caller}, "disabled", 0),
-    ):
-        if image.address_of(name) is None:
-            own.notes.append(f"no {name}: {state} sites were not run")
+    )
+    missing = [name for name, *_ in patching if image.address_of(name) is None]
+    if missing:
+        own.notes.append(f"no {', no '.join(missing)}")
+    for name, arguments, state, calls in patching:
+        if name in missing:
             break
         try:
             own.patching.append(_patched(patcher.call(name, arguments), func, body))
@@ -126,6 +131,7 @@ def _patched(call: Call, func: U64Array, body: U64Array) -> OwnPatching:
     done = call.returned & (call.value == 0)
     stores: Counter[tuple[int, bool]] = Counter()
     events: Counter[str] = Counter()
+    got: dict[int, I64Array] = {}
     for event in call.events:
         if event.kind != "store":
             events[event.kind] += len(event.lanes)
@@ -135,13 +141,27 @@ def _patched(call: Call, func: U64Array, body: U64Array) -> OwnPatching:
         aligned = event.targets % _U64(event.width) == 0
         stores[event.width, True] += int((ours & aligned).sum())
         stores[event.width, False] += int((ours & ~aligned).sum())
+        np.add.at(got.setdefault(event.width, np.zeros(len(func), np.int64)), event.lanes[ours], 1)
     return OwnPatching(
         function=call.name,
         sites=int(done.sum()),
         stores={key: count for key, count in sorted(stores.items()) if count},
+        per_site=_per_site(got, call.lanes[done]),
         events=dict(sorted(events.items())),
         insns=call.insns,
     )
+
+
+def _per_site(got: dict[int, I64Array], lanes: I64Array) -> dict[tuple[tuple[int, int], ...], int]:
+    """Count sites by what they got: width to int64[n], stores to each site."""
+    widths = [width for width in sorted(got) if got[width][lanes].any()]
+    if not widths:
+        return {}
+    kinds, sites = np.unique(np.stack([got[width][lanes] for width in widths], axis=1), axis=0, return_counts=True)
+    return {
+        tuple((width, count) for width, count in zip(widths, kinds[at].tolist(), strict=True) if count): int(sites[at])
+        for at in np.argsort(-sites, kind="stable").tolist()
+    }
 
 
 def _add_path(own: OwnRun, state: str, seen: Observation, body: U64Array, calls: int) -> None:

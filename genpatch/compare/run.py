@@ -140,6 +140,12 @@ class Comparison:
         """Names of the scheme that the kernel has, and of its variant."""
         return frozenset(each.name for each in (self.verdict.scheme, self.verdict.variant) if each is not None)
 
+    @property
+    def warning(self) -> str:
+        """Why figures of the kernel's own code are missing, empty if none are."""
+        reasons = "; ".join(self.own.notes)
+        return f"this kernel's own code was not run, or not in full: {reasons}" if reasons else ""
+
 
 def compare(
     image: KernelImage,
@@ -186,7 +192,8 @@ def compare(
     rows = tuple(_row(scheme, comparison, told) for scheme in chosen)
     comparison.rows = tuple(row for row in rows if row.scheme.owner == "ftrace")
     comparison.others = tuple(row for row in rows if row.scheme.owner != "ftrace")
-    comparison.notes += [*_notes(comparison), *own.notes, *comparison.walk.notes]
+    warnings = [comparison.warning] if comparison.warning else []
+    comparison.notes += [*_notes(comparison), *warnings, *comparison.walk.notes]
     comparison.seconds = perf_counter() - started
     return comparison
 
@@ -207,7 +214,7 @@ def _run_own(result: Verification, code: PatchingCode, told: Progress) -> OwnRun
     try:
         return run_own(result, prepare_scene(result.image), code)
     except GenpatchError as error:
-        return OwnRun(notes=[f"the kernel's own code was not run: {error}"])
+        return OwnRun(notes=[str(error)])
 
 
 def _row(scheme: CallScheme, comparison: Comparison, told: Progress) -> SchemeRow:
@@ -302,7 +309,10 @@ def _notes(comparison: Comparison) -> list[str]:
         "kernel's alignment now (assembly) keep none",
     ]
     if not layout.sized:
-        notes.append(f"text: {image.symbols.source} tells no sizes: nops and zeros before a function count as padding")
+        notes.append(
+            f"{image.symbols.source} tells no sizes: they are guessed from the next symbol, nops and zeros before it "
+            "count as padding; sizes are upper estimates, and a vmlinux with a symbol table gives other figures"
+        )
     if layout.unplaced:
         notes.append(f"text: {layout.unplaced:,} sites share a function with another or lie within one: not relaid")
     zeros = len(image.table.entries) - len(comparison.sites) if image.table is not None else 0

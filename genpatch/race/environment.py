@@ -17,7 +17,10 @@ from typing import Any
 
 from ..errors import UsageError
 
-__all__ = ["ENVIRONMENTS", "Environment", "Fetch", "Fused", "Patching", "Preemption", "RemoteFence", "get_environment"]
+__all__ = [
+    "CHOICES", "ENVIRONMENTS", "Environment", "Fetch", "Fused", "Patching", "Preemption", "RemoteFence",
+    "get_environment",
+]  # fmt: skip
 
 
 class Preemption(StrEnum):
@@ -163,19 +166,23 @@ def get_environment(text: str) -> Environment:
     """
     name, *changes = text.split(",")
     if name not in ENVIRONMENTS:
-        raise UsageError(f"unknown environment {name!r}{_nearest(name, list(ENVIRONMENTS))}")
+        if name == "own":
+            raise UsageError("environment 'own': only of a kernel")
+        raise UsageError(f"unknown environment {name!r}{_nearest(name, list(ENVIRONMENTS), 0.6)}")
     environment = ENVIRONMENTS[name]
     for change in changes:
         setting, equals, value = change.partition("=")
         known = environment.settings()
-        if not equals or setting not in known:
+        if not equals:
+            raise UsageError(f"environment {text!r}: {change!r}: expected SETTING=VALUE")
+        if setting not in known:
             raise UsageError(f"unknown setting {change!r} of an environment{_nearest(setting, list(known))}")
         environment = replace(environment, **{setting: _read(setting, value)})
     return replace(environment, name=text, what=environment.what if not changes else "")
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, 1, 0.4)
+def _nearest(name: str, known: list[str], cutoff: float = 0.4) -> str:
+    near = get_close_matches(name, known, 1, cutoff)
     return f"; is it {near[0]!r}?" if near else f"; known: {', '.join(known)}"
 
 
@@ -183,7 +190,7 @@ def _written(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-_CHOICES: Mapping[str, Mapping[str, Any]] = {
+CHOICES: Mapping[str, Mapping[str, Any]] = {
     "harts": {"1": 1, "2": 2},
     "alignment": {"2": 2, "4": 4, "8": 8},
     "patchers": {"1": 1, "2": 2},
@@ -194,10 +201,11 @@ _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "patcher": {each.value: each for each in Patching},
     **{name: {"yes": True, "no": False} for name in ("stop_machine", "tasks_wait", "lock", "migration")},
 }
+"""What each setting can be, as it is written."""
 
 
 def _read(setting: str, value: str) -> Any:
-    choices = _CHOICES[setting]
+    choices = CHOICES[setting]
     if value not in choices:
-        raise UsageError(f"{setting}={value!r}{_nearest(value, list(choices))}; expected {', '.join(choices)}")
+        raise UsageError(f"{setting}={value!r}: expected one of {', '.join(choices)}")
     return choices[value]

@@ -260,7 +260,7 @@ def settings_of(kernel: Kernel, func: int, events: Sequence[Event]) -> tuple[Env
         about_preemption,
         "harts are taken to have Ziccif",
         f"the function is on a multiple of {alignment}",
-        "patching is done under stop_machine" if stops else "nothing is stopped while patching",
+        "ftrace updates are done under stop_machine" if stops else "ftrace updates stop nothing",
         about_fence,
         about_waiting,
     )

@@ -12,7 +12,7 @@ from .explore import MOST_STATES, explore
 from .model import Scenario
 from .witness import WitnessLine, lines_of
 
-__all__ = ["RaceRow", "catalog_rows", "explored"]
+__all__ = ["RaceRow", "catalog_rows", "explored", "nothing_explored", "undecided"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -75,6 +75,30 @@ def explored(
         witnesses={kind.value: tuple(lines_of(result, kind)) for kind in result.witnesses},
         why=why,
     )
+
+
+def undecided(rows: Iterable[RaceRow]) -> str:
+    """Return one line about the rows of which nobody knows; empty if there are none."""
+    rows = tuple(rows)
+    left = [row for row in rows if row.verdict == "unfinished"]
+    if not left:
+        return ""
+    first = left[0]
+    many = f"{len(left):,} row{'s' if len(left) > 1 else ''} of {len(rows):,}"
+    return (
+        f"{many} not decided: more than {min(row.states for row in left):,} states "
+        f"(first: {first.subject} {first.transition} in {first.environment})"
+    )
+
+
+def nothing_explored(rows: Iterable[RaceRow]) -> str:
+    """Return one line if all rows were skipped; empty if one was not, or there are none."""
+    rows = tuple(rows)
+    if not rows or any(row.verdict != "skipped" for row in rows):
+        return ""
+    reasons = list(dict.fromkeys(row.why for row in rows if row.why))
+    more = f", and {len(reasons) - 1} more reasons" if len(reasons) > 2 else "; ".join(["", *reasons[1:]])
+    return f"nothing was explored: all rows were skipped: {reasons[0] if reasons else 'no reason is known'}{more}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ CHARTS = (
         lambda _, row: row.tracers.call[TRACERS[1]],
     ),
     Chart(
-        "stores", "Stores for enabling one site", "stores to the site",
+        "stores", "Stores for enabling one site", "stores to the site, on the scheme's own alignment",
         lambda _, row: row.toggles["enable"].per_site,
     ),
     Chart("reach", "Sites in reach of what they call", "sites", _reached),

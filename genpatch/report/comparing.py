@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..audit.model import plural
+from ..compare.own import OwnPatching
 from ..compare.run import RACED, TOGGLED, TRACERS, Comparison, SchemeRow, finds_by, worst
 from ..race.run import RaceRow
 from ..units import U64Array, as_hex
@@ -18,10 +19,14 @@ from .document import COMPARE_SCHEMA
 from .escape import printable
 from .formats.markdown import prose
 
-__all__ = ["RENDERERS", "Table", "as_json", "render_json", "render_markdown", "render_text", "tables_of"]
+__all__ = ["RENDERERS", "WIDTH", "Table", "as_json", "render_json", "render_markdown", "render_text", "tables_of"]
 
 _OWN = " *"
-_WIDTH = 112
+_OWN_CODE = "this kernel's own code"
+_MOST_KINDS = 3
+_JOINT = "\N{NO-BREAK SPACE}"
+WIDTH = 100
+"""Columns of text that does not go to a terminal."""
 _LEFT = frozenset(
     (
         "scheme",
@@ -82,6 +87,10 @@ def _text(comparison: Comparison) -> Table:
         ))  # fmt: skip
     unexplained = int(layout.kept.sum())
     explained = int((layout.kept == 0).sum())
+    guessed = (
+        f"{comparison.image.symbols.source} tells no sizes: a function is taken to reach to the next symbol, nops and "
+        "zeros aside; its size is an upper estimate, and what is added may be off either way",
+    )
     return Table(
         title=f"text bytes added to {bare.size:,} without a scheme",
         heads=("scheme", "sled", "align", "sleds", "padding", "added", "of text", "only traced aligned"),
@@ -91,6 +100,7 @@ def _text(comparison: Comparison) -> Table:
             f"{again.size - bare.size:,} of them for its scheme",
             f"what stands before {explained:,} of {len(layout):,} functions is sled and padding; {unexplained:,} bytes "
             f"({100 * unexplained / max(layout.size, 1):.2f} %) before the others are kept as they are",
+            *(() if layout.sized else guessed),
         ),
     )
 
@@ -111,7 +121,7 @@ def _calls(comparison: Comparison) -> Table:
         walks = (comparison.walk.one[n] if finds == "list" else 0 for n in TRACERS[1:])
         several = ("-" if traced is None or finds == "-" else f"{traced + walk:,}" for walk in walks)
         cells = (str(own.get(state, "-")) for state in ("disabled", "traced"))
-        rows.append(("this kernel's own code", *cells, "-", *several, finds))
+        rows.append((_OWN_CODE, *cells, "-", *several, finds))
     return Table(
         title=f"instructions from func to the body, executed; callback excluded; frame {comparison.frame}",
         heads=(
@@ -146,12 +156,49 @@ def _patching(comparison: Comparison) -> Table:
         cells = (_widths(toggle.stores), undone, _widths(toggle.all_stores), _seen_by(row))
         rows.append((_name(comparison, row), *cells))
     count = int(comparison.sites.in_text.sum())
+    remarks = ["a store of more than 8 bytes is a copy; apart: where each site is patched by itself"]
+    done = {each.function: each for each in comparison.own.patching}
+    enabled, disabled = (done.get(name) for name in ("ftrace_make_call", "ftrace_make_nop"))
+    if enabled is not None:
+        cells = (_kinds(enabled), _kinds(disabled), _executed_stores(enabled), _executed_seen_by(comparison, enabled))
+        rows.append((_OWN_CODE, *cells))
+        remarks.append(
+            f"{_OWN_CODE}: executed for {enabled.sites:,} sites, one after the other, each where it stands; "
+            "that, not *, is what this kernel does"
+        )
     return Table(
-        title=f"enabling and disabling {count:,} sites: stores x bytes",
+        title=f"enabling and disabling {count:,} sites: stores x bytes, as the scheme's record has it, on its own "
+        "alignment, batched",
         heads=("scheme", "enable one", "disable one", "enable all", "made seen by"),
         rows=tuple(rows),
-        remarks=("a store of more than 8 bytes is a copy; apart: where each site is patched by itself",),
+        remarks=tuple(remarks),
     )
+
+
+def _kinds(patching: OwnPatching | None) -> str:
+    """Return what a site gets, the most frequent first where sites differ."""
+    if patching is None:
+        return "-"
+    kinds = [_widths(dict(kind)) for kind in patching.per_site]
+    more = len(kinds) - _MOST_KINDS
+    return " or ".join(kinds[:_MOST_KINDS]) + (f" or {more} more" if more > 0 else "") or "none"
+
+
+def _executed_stores(patching: OwnPatching) -> str:
+    stores = (
+        f"{count:,} x {width}{'' if aligned else ' misaligned'}" for (width, aligned), count in patching.stores.items()
+    )
+    return " + ".join(stores) or "none"
+
+
+def _executed_seen_by(comparison: Comparison, patching: OwnPatching) -> str:
+    framing = comparison.own.framing
+    stops, around = framing.count("stop_machine"), framing.count("remote fence.i")
+    fences = patching.events.get("remote fence.i", 0)
+    parts = [plural(stops, "stop_machine call")] if stops else []
+    parts += [plural(fences, "remote fence")] if fences or not (stops or around) else []
+    parts += [f"{around} around all" if fences else f"{plural(around, 'remote fence')} around all"] if around else []
+    return " + ".join(parts)
 
 
 def _reach(comparison: Comparison) -> Table:
@@ -206,11 +253,12 @@ def _trampolines(comparison: Comparison) -> Table:
         cells = (f"{packed[n]:,}" for n in TRACERS)
         rows.append((_name(comparison, row), f"{row.trampoline:,}", *cells, f"{paged[TRACERS[-1]]:,}"))
     own = comparison.own_trampoline
+    at_most = "" if comparison.layout.sized else "at most "
     return Table(
         title=f"bytes of trampolines and dispatchers outside functions; frame {comparison.frame}",
         heads=("scheme", "one", *(plural(n, "tracer") for n in TRACERS), "in pages of their own"),
         rows=tuple(rows),
-        remarks=() if own is None else (f"this kernel's ftrace_caller: {own:,} bytes",),
+        remarks=() if own is None else (f"this kernel's ftrace_caller: {at_most}{own:,} bytes",),
     )
 
 
@@ -233,6 +281,7 @@ def _races(comparison: Comparison) -> Table:
         remarks=(
             "a function stands on its scheme's alignment; parcels of 4 bytes are fetched at once",
             f"<: this kernel's, if it had the scheme: {full} ({preemption.evidence})",
+            "environments: 'genpatch race --list' explains them",
         ),
     )
 
@@ -256,11 +305,8 @@ def _others(comparison: Comparison) -> Table:
 def _executed(comparison: Comparison) -> Table:
     rows = []
     for each in comparison.own.patching:
-        stores = " + ".join(
-            f"{count:,} x {width}{'' if aligned else ' misaligned'}" for (width, aligned), count in each.stores.items()
-        )
         fences = each.events.get("remote fence.i", 0)
-        rows.append((each.function, f"{each.sites:,}", stores or "none", f"{fences:,}", f"{each.insns:,}"))
+        rows.append((each.function, f"{each.sites:,}", _executed_stores(each), f"{fences:,}", f"{each.insns:,}"))
     framing = ", ".join(comparison.own.framing)
     return Table(
         title="this kernel's own patching code, executed for every site",
@@ -278,46 +324,81 @@ def _heading(comparison: Comparison) -> Iterator[str]:
     names = verdict.name + (f" ({verdict.variant.name})" if verdict.variant else "")
     yield f"{image.path}: {image.release or 'a kernel of unknown release'}, {image.kind_text}"
     yield f"scheme {names}, {plural(len(comparison.sites), 'site')}; its own are marked with *"
+    if comparison.warning:
+        yield f"warning: {comparison.warning}"
 
 
-def render_text(comparison: Comparison, *, notes: bool = True) -> Iterator[str]:
-    """Yield lines for a terminal of 100 to 120 columns."""
+def _notes(comparison: Comparison) -> Iterator[str]:
+    """Yield the notes that the heading does not say."""
+    yield from (note for note in comparison.notes if note != comparison.warning)
+
+
+def render_text(comparison: Comparison, *, notes: bool = True, width: int = WIDTH) -> Iterator[str]:
+    """Yield lines that fit a width, tables where their numbers and names do."""
     for line in _heading(comparison):
-        yield f"{printable(line)}\n"
+        yield from _wrapped(line, width)
     for table in tables_of(comparison):
-        yield f"\n{printable(table.title)}\n"
-        yield from _aligned(table)
+        yield "\n"
+        yield from _wrapped(table.title, width)
+        yield from _aligned(table, width)
         for line in table.remarks:
-            yield from _wrapped(line, "  ")
+            yield from _wrapped(line, width, "  ")
     if notes and comparison.notes:
         yield "\n"
-        for note in comparison.notes:
-            yield from _wrapped(f"note: {note}")
+        for note in _notes(comparison):
+            yield from _wrapped(f"note: {note}", width)
     yield f"\n{comparison.seconds:.1f} s\n" if notes else ""
 
 
-def _wrapped(line: str, indent: str = "") -> Iterator[str]:
+def _wrapped(line: str, width: int, indent: str = "") -> Iterator[str]:
     """Yield a line in pieces that fit; those from the second on are indented more."""
     text = printable(line)
     lead = indent + text[: len(text) - len(text.lstrip())]
-    yield from (f"{each}\n" for each in wrap(text.strip(), _WIDTH, initial_indent=lead, subsequent_indent=lead + "  "))
+    pieces = wrap(
+        text.strip(), width, initial_indent=lead, subsequent_indent=lead + "  ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    yield from (f"{each}\n" for each in pieces)
 
 
-def _aligned(table: Table) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(table.heads, *table.rows, strict=True)]
+def _aligned(table: Table, width: int) -> Iterator[str]:
+    """Yield a table's lines: headings and words go on below where a row would be too wide."""
     words = [head in _LEFT or head in RACED for head in table.heads]
-    for row in (table.heads, *table.rows):
-        cells = (
-            f"{cell:<{width}}" if is_word else f"{cell:>{width}}"
-            for cell, width, is_word in zip(row, widths, words, strict=True)
-        )
-        yield f"  {'  '.join(map(printable, cells)).rstrip()}\n"
+    columns = [[printable(cell) for cell in column] for column in zip(table.heads, *table.rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    least = [
+        max(len(piece) for n, cell in enumerate(column) for piece in (_broken(cell, 1) if is_word or not n else [cell]))
+        for column, is_word in zip(columns, words, strict=True)
+    ]
+    least[0] = widths[0]
+    while sum(widths) + 2 * len(widths) > width and (some := [n for n, each in enumerate(widths) if each > least[n]]):
+        widths[max(some, key=widths.__getitem__)] -= 1
+    for number, row in enumerate(zip(*columns, strict=True)):
+        broken = [_broken(cell, each) for cell, each in zip(row, widths, strict=True)]
+        height = max(map(len, broken))
+        for at in range(height):
+            cells = []
+            for pieces, each, is_word in zip(broken, widths, words, strict=True):
+                from_top = at if number else at - height + len(pieces)  # headings stand on their column
+                piece = pieces[from_top] if 0 <= from_top < len(pieces) else ""
+                cells.append(f"{piece:<{each}}" if is_word else f"{piece:>{each}}")
+            yield f"  {'  '.join(cells).rstrip()}\n"
 
 
-def render_markdown(comparison: Comparison, *, notes: bool = True) -> Iterator[str]:
-    """Yield Markdown tables."""
-    first, second = _heading(comparison)
-    yield f"## genpatch compare: {prose(first)}\n\n{prose(second)}\n"
+def _broken(cell: str, width: int) -> list[str]:
+    """Return a cell in pieces that fit, if they can; "2 x 8", "safe <" and "pair-t0 *" stay together."""
+    if len(cell) <= width:
+        return [cell]
+    joined = cell.replace(" x ", f"{_JOINT}x{_JOINT}").replace(" <", f"{_JOINT}<").replace(" *", f"{_JOINT}*")
+    pieces = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+    return [piece.replace(_JOINT, " ") for piece in pieces] or [""]
+
+
+def render_markdown(comparison: Comparison, *, notes: bool = True, width: int = WIDTH) -> Iterator[str]:
+    """Yield Markdown tables, as wide as they are."""
+    first, *others = _heading(comparison)
+    yield f"## genpatch compare: {prose(first)}\n"
+    yield from (f"\n{prose(line)}\n" for line in others)
     for table in tables_of(comparison):
         yield f"\n### {prose(table.title)}\n\n"
         marks = ("---" if head in _LEFT or head in RACED else "---:" for head in table.heads)
@@ -327,10 +408,10 @@ def render_markdown(comparison: Comparison, *, notes: bool = True) -> Iterator[s
         yield from (f"- {prose(line)}\n" for line in table.remarks)
     if notes and comparison.notes:
         yield "\n### Notes\n\n"
-        yield from (f"- {prose(note)}\n" for note in comparison.notes)
+        yield from (f"- {prose(note)}\n" for note in _notes(comparison))
 
 
-def render_json(comparison: Comparison, *, notes: bool = True) -> Iterator[str]:
+def render_json(comparison: Comparison, *, notes: bool = True, width: int = WIDTH) -> Iterator[str]:
     """Yield the document, on one page."""
     yield json.dumps(as_json(comparison), indent=2)
     yield "\n"

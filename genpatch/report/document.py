@@ -182,6 +182,11 @@ class AuditDocument:
     trouble: tuple[str, ...] = ()
     tool: dict[str, str] = field(default_factory=lambda: {"name": "genpatch", "version": __version__})
 
+    @property
+    def verb(self) -> str:
+        """Whose document it is, as headings and identifiers name it."""
+        return "audit"
+
     def as_json(self) -> dict[str, Any]:
         """Return the document as plain data for `json.dumps`."""
         body = _record(self.total)

@@ -175,9 +175,25 @@ _RACE: dict[str, Schema] = {
     "states": COUNT,
     "cases": _list(_ref("case")),
     "evidence": _list(TEXT),
+    "function_choice": TEXT,
 }
 _BOOL: Schema = {"type": "boolean"}
 _KIND: Schema = {"enum": [kind.value for kind in Kind]}
+_WORLD: dict[str, Schema] = {
+    "harts": {"enum": ["single", "smp"]},
+    "preempt": {"enum": [each.value for each in Preemption]},
+    "stop_machine": _BOOL,
+    "fetch": {"enum": [each.value for each in Fetch]},
+    "alignment": {"enum": [2, 4, 8]},
+    "remote_fence": {"enum": ["ok", "missing", "early", "unordered"]},
+    "wait": _BOOL,
+    "fused_pair": {"enum": ["none", "auipc-jalr", "any"]},
+    "patcher": {"enum": [each.value for each in Patching]},
+    "patchers": {"enum": [1, 2]},
+    "lock": _BOOL,
+    "migration": _BOOL,
+}
+"""An environment's settings, in the list of environments and in each case."""
 
 RACE_JSON_SCHEMA = _document(
     "race",
@@ -185,9 +201,7 @@ RACE_JSON_SCHEMA = _document(
     "What came of exploring how patching interleaves with execution; only of a kernel there are an audit's keys.",
     _RACE,
     {
-        "environment": _record(
-            name=TEXT, what=TEXT, settings={"type": "object", "additionalProperties": TEXT}
-        ),
+        "environment": {"description": "one that there are cases of", **_record(name=TEXT, what=TEXT, **_WORLD)},
         "line": _record(who=TEXT, text=TEXT),
         "case": _record(
             scheme=TEXT,
@@ -201,29 +215,10 @@ RACE_JSON_SCHEMA = _document(
             complete={"type": "boolean"},
             seconds={"type": "number", "minimum": 0},
             witnesses={"type": "object", "propertyNames": _KIND, "additionalProperties": _list(_ref("line"))},
-            why=TEXT,
-            reason=TEXT,
-            witness=_list(_ref("line")),
+            reason={"type": "string", "description": "why it is not safe, was skipped or is not decided; else empty"},
+            witness={"description": "of the worst kind, or of the first that was found", **_list(_ref("line"))},
         ),
-        "world": {
-            "type": "object",
-            "required": ["name"],
-            "properties": {
-                "name": TEXT,
-                "harts": {"enum": ["single", "smp"]},
-                "preempt": {"enum": [each.value for each in Preemption]},
-                "stop_machine": _BOOL,
-                "fetch": {"enum": [each.value for each in Fetch]},
-                "alignment": {"enum": [2, 4, 8]},
-                "remote_fence": {"enum": ["ok", "missing", "early", "unordered"]},
-                "wait": _BOOL,
-                "fused_pair": {"enum": ["none", "auipc-jalr", "any"]},
-                "patcher": {"enum": [each.value for each in Patching]},
-                "patchers": {"enum": [1, 2]},
-                "lock": _BOOL,
-                "migration": _BOOL,
-            },
-        },
+        "world": {"type": "object", "required": ["name"], "properties": {"name": TEXT, **_WORLD}},
     },
 )  # fmt: skip
 RACE_JSON_SCHEMA["required"] = sorted(["schema", "tool", "notes", "trouble", "seconds", *_RACE])

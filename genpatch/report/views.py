@@ -111,6 +111,11 @@ def fails(row: RuleRow, strict: bool) -> bool:
     return any(strict or rank(finding.level) < rank("note") for finding in row.open)
 
 
+def is_undecided(record: RuleRecord) -> bool:
+    """Tell whether a rule ran in part and found nothing; one that broke has a finding that says so."""
+    return record.status == "error" and not record.findings
+
+
 def artefact_names(document: AuditDocument) -> dict[str, str]:
     """Return path -> name for the images of a document; where names clash the path is the name."""
     paths = [image.input.path for image in document.images] or [document.total.input.path]
@@ -136,8 +141,11 @@ def verdict(document: AuditDocument) -> str:
         for count, noun in ((summary.errors, "error"), (summary.warnings, "warning"), (summary.notes, "note"))
     )
     text = f"{counts}; {plural(summary.skipped_rules, 'rule')} not run"
-    if summary.failed_rules:
-        text += f", {summary.failed_rules:,} failed"
+    undecided = sum(map(is_undecided, document.total.rules))
+    if summary.failed_rules > undecided:
+        text += f", {summary.failed_rules - undecided:,} failed"
+    if undecided:
+        text += f", {undecided:,} not decided"
     known = sum(map(is_known, document.total.findings))
     return f"{text}; {plural(known, 'known finding')}" if known else text
 

@@ -25,6 +25,7 @@ class RenderOptions:
         max_examples: places that are named for each finding.
         explain: say how to have a rule explained.
         summary: begin with the facts of the image; without it only findings are shown.
+        verdict: count findings behind the facts and at the end (text).
         strict: notes fail a test (ktap, junit) and are annotated (github).
         witness: list the paths to failures (race).
         verbose: every transition of every scheme (race).
@@ -37,6 +38,7 @@ class RenderOptions:
     max_examples: int = 3
     explain: bool = True
     summary: bool = True
+    verdict: bool = True
     strict: bool = False
     witness: bool = False
     verbose: bool = False

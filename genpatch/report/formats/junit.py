@@ -29,7 +29,10 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     """Yield one XML document without a time stamp; it is pure ASCII."""
     names = artefact_names(document)
     suites = [
-        (names[image.input.path], [_case(row, names[image.input.path], options) for row in rule_rows(image)])
+        (
+            names[image.input.path],
+            [_case(row, names[image.input.path], document.verb, options) for row in rule_rows(image)],
+        )
         for image in document.images
     ]
     every = [case for _, cases in suites for case in cases]
@@ -58,11 +61,11 @@ def _body(lines: list[str]) -> str:
     return "\n".join(escape(printable(line, ascii_only=True)) for line in lines)
 
 
-def _case(row: RuleRow, artefact: str, options: RenderOptions) -> _Case:
+def _case(row: RuleRow, artefact: str, verb: str, options: RenderOptions) -> _Case:
     record = row.record
     kind, outcome = _outcome(row, options)
     title = _attribute(f"{record.rule} {record.name}")
-    head = f'    <testcase classname="genpatch.audit" name={title} file={_attribute(artefact)} time="0"'
+    head = f'    <testcase classname="genpatch.{verb}" name={title} file={_attribute(artefact)} time="0"'
     text = f"{head}>\n      {outcome}\n    </testcase>\n" if outcome else f"{head}/>\n"
     return _Case(kind=kind, text=text)
 

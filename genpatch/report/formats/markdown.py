@@ -10,7 +10,7 @@ from ...audit.model import Status, plural
 from ..document import AuditDocument, FindingRecord
 from ..escape import printable
 from ..overview import facts
-from ..views import artefact_names, images_with_findings, open_findings, places, verdict, worst_first
+from ..views import artefact_names, images_with_findings, is_undecided, open_findings, places, verdict, worst_first
 from . import RenderOptions
 
 NAME = "markdown"
@@ -39,15 +39,20 @@ def code(text: str) -> str:
 def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     """Yield a heading, the verdict, and tables of facts, images, findings and rules that were not run."""
     names = artefact_names(document)
-    yield f"## genpatch audit: {prose(document.title)}\n\n**{verdict(document)}**\n"
+    yield f"## genpatch {document.verb}: {prose(document.title)}\n\n**{verdict(document)}**\n"
     if options.summary:
         rows = [(label, "<br>".join(map(prose, lines))) for label, lines in facts(document.total)]
         yield from _table("", ("", ""), rows)
         yield from _images(document, names, options)
     yield from _findings(document, names, options)
     rules = document.total.rules
-    for status, title in ((Status.SKIPPED, "Rules not run"), (Status.ERROR, "Rules that failed to run")):
-        rows = [(f"{code(r.rule)} {prose(r.name)}", prose(r.reason)) for r in rules if r.status == status]
+    undecided = [rule for rule in rules if is_undecided(rule)]
+    for title, some in (
+        ("Rules not run", [rule for rule in rules if rule.status == Status.SKIPPED]),
+        ("Rules not decided", undecided),
+        ("Rules that failed to run", [rule for rule in rules if rule.status == Status.ERROR and rule not in undecided]),
+    ):
+        rows = [(f"{code(rule.rule)} {prose(rule.name)}", prose(rule.reason)) for rule in some]
         yield from _table(title, ("Rule", "Reason"), rows)
 
 

@@ -15,7 +15,7 @@ from ..document import AuditDocument, FindingRecord, ImageRecord, RuleRecord
 from ..escape import printable
 from ..fingerprint import fingerprint, unique
 from ..rule_docs import rule_docs
-from ..views import artefact_names, is_known, places, rule_rows, worst_first
+from ..views import artefact_names, is_known, is_undecided, places, rule_rows, worst_first
 from . import RenderOptions
 
 NAME = "sarif"
@@ -71,7 +71,7 @@ def _run(document: AuditDocument) -> Json:
     category = first.name if len(artefacts) == 1 else "images"
     return {
         "tool": {"driver": _driver(document, records)},
-        "automationDetails": {"id": f"genpatch-audit/{quote(printable(category), safe='')}/"},
+        "automationDetails": {"id": f"genpatch-{document.verb}/{quote(printable(category), safe='')}/"},
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(document, records, index, len(findings) - len(results))],
         "artifacts": [_artifact(artefact) for artefact in artefacts.values()],
@@ -135,15 +135,20 @@ def _invocation(document: AuditDocument, records: list[RuleRecord], index: dict[
     notices = [
         {
             "level": "error",
-            "message": {"text": printable(f"{record.rule} {record.name} failed to run: {record.reason}")},
+            "message": {"text": printable(f"{record.rule} {record.name} {_failure(record)}: {record.reason}")},
             "associatedRule": {"id": record.rule, "index": index[record.rule]},
         }
         for record in failed
     ]
+    notices += [{"level": "error", "message": {"text": printable(line)}} for line in document.trouble]
     notices += [{"level": "note", "message": {"text": printable(note)}} for note in document.total.notes]
     if cut:
         notices.append({"level": "warning", "message": {"text": f"{cut:,} findings are left out"}})
-    return {"executionSuccessful": not failed, "toolExecutionNotifications": notices}
+    return {"executionSuccessful": not failed and not document.trouble, "toolExecutionNotifications": notices}
+
+
+def _failure(record: RuleRecord) -> str:
+    return "was not decided" if is_undecided(record) else "failed to run"
 
 
 def _artifact(artefact: _Artefact) -> Json:

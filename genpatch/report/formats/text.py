@@ -17,6 +17,7 @@ from ..views import (
     artefact_names,
     groups,
     images_with_findings,
+    is_undecided,
     open_findings,
     places,
     shares,
@@ -119,7 +120,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     page = Page(options)
     names = artefact_names(document)
     if options.summary:
-        _summary(page, document)
+        _summary(page, document, options)
         _images(page, document, names)
         runs = getattr(document, "runs", ())
         for run in runs[:1]:
@@ -133,23 +134,27 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         _group(page, group, budget, names if len(document.images) > 1 else {}, options)
         yield page.take()
     if options.summary:
-        _not_run(page, document.total.rules, Status.ERROR, "failed to run", "bold red")
-        _not_run(page, document.total.rules, Status.SKIPPED, "not run", "bold")
+        rules = document.total.rules
+        broken = [rule for rule in rules if rule.status == Status.ERROR and not is_undecided(rule)]
+        _without_verdict(page, broken, "failed to run", "bold red")
+        _without_verdict(page, [rule for rule in rules if is_undecided(rule)], "not decided", "bold yellow")
+        _without_verdict(page, [rule for rule in rules if rule.status == Status.SKIPPED], "not run", "bold")
         for run in getattr(document, "runs", ())[:1]:
             _listings(page, run)
-        if ranked:
+        if ranked and options.verdict:
             page.line()
-            _verdict(page, document)
+            say_verdict(page, document)
         yield page.take()
 
 
-def _summary(page: Page, document: AuditDocument) -> None:
+def _summary(page: Page, document: AuditDocument, options: RenderOptions) -> None:
     page.line((document.title, "bold"))
     for label, lines in facts(document.total):
         for number, line in enumerate(lines):
             page.labelled((f"  {label if number == 0 else '':9} ", "dim"), (line, ""))
-    page.line()
-    _verdict(page, document)
+    if options.verdict:
+        page.line()
+        say_verdict(page, document)
 
 
 def _run(page: Page, run: RunRecord) -> None:
@@ -224,7 +229,8 @@ def _listings(page: Page, run: RunRecord) -> None:
                 page.plain(line, indent=2)
 
 
-def _verdict(page: Page, document: AuditDocument) -> None:
+def say_verdict(page: Page, document: AuditDocument) -> None:
+    """Add the line that counts findings."""
     page.line((verdict(document), _STYLES.get(document.summary.worst, "bold")))
 
 
@@ -317,12 +323,11 @@ def _entry(page: Page, entry: _Entry, level: str, names: dict[str, str], options
         page.line((f"... {entry.sites - len(examples):,} more", "dim"), indent=4)
 
 
-def _not_run(page: Page, rules: tuple[RuleRecord, ...], status: Status, title: str, style: str) -> None:
+def _without_verdict(page: Page, rules: list[RuleRecord], title: str, style: str) -> None:
     """The rules without a verdict, those with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for rule in rules:
-        if rule.status == status:
-            reasons.setdefault(rule.reason, []).append(f"{rule.rule} {rule.name}")
+        reasons.setdefault(rule.reason, []).append(f"{rule.rule} {rule.name}")
     if not reasons:
         return
     page.line()
