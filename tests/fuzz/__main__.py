@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from genpatch.audit.registry import all_rules
+from genpatch.compare.run import compare
 from genpatch.errors import GenpatchError
 from genpatch.image.btf import Btf
 from genpatch.image.containers import open_content, unwrap
@@ -39,6 +40,9 @@ from genpatch.image.read import read_image
 from genpatch.image.system_map import read_system_map
 from genpatch.isa.assemble import assemble
 from genpatch.machine.outcome import Outcome, Status
+from genpatch.race.kernel import kernel_races
+from genpatch.race.run import explored
+from genpatch.race.witness import two_columns
 from genpatch.report.auditing import AuditOptions, audit_paths
 from genpatch.report.formats import RenderOptions, formats
 from genpatch.run.arguments import changed, read_argument
@@ -46,6 +50,7 @@ from genpatch.run.kernel import KernelBench
 from genpatch.run.listing import line_of, reason_of
 from genpatch.run.program import Process, Setting
 from genpatch.samples import resolve, sample_root
+from genpatch.schemes import get_scheme
 from tests.elfwriter import Segment
 from tests.elfwriter import elf as elf_of
 
@@ -157,6 +162,22 @@ def call(data: bytes, folder: Path) -> None:
         ended(bench.call(int(image.symbols.address[function]), 1, 2, 3, budget=BUDGET), image.symbols.nearest)
 
 
+def race(data: bytes, folder: Path) -> None:
+    """What a kernel's own patching code does, and every interleaving of it, as far as some states go."""
+    made = kernel_races(read_image(open_content_of(data, folder)), writers=True)
+    for scenario in made.scenarios:
+        row = explored(made.function, scenario.name, scenario, made.settings, max_states=500)
+        if row.verdict == "safe" and not row.complete:
+            raise AssertionError(f"{row.transition}: safe, and not everything was seen")
+        for lines in row.witnesses.values():
+            two_columns(list(lines))
+
+
+def compared(data: bytes, folder: Path) -> None:
+    """What each scheme would cost a kernel."""
+    compare(read_image(open_content_of(data, folder)), schemes=map(get_scheme, ("call-ops", "pair-t0", "jal-dispatch")))
+
+
 @cache
 def sound_kernel() -> KernelImage:
     return read_image(open_content(resolve("sample:call-ops")))
@@ -178,7 +199,7 @@ def arguments(data: bytes, folder: Path) -> None:
 
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
     "audit": audit, "elf": elf, "btf": btf, "kallsyms": kallsyms, "boot": boot, "containers": containers, "text": text,
-    "program": program, "call": call, "arguments": arguments,
+    "program": program, "call": call, "arguments": arguments, "race": race, "compare": compared,
 }  # fmt: skip
 
 
