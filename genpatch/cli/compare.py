@@ -42,7 +42,8 @@ def compare(
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
     svg: Annotated[
-        Path | None, typer.Option("--svg", metavar="DIR", help="Also write a bar chart for each quantity there; made if need be.")
+        Path | None,
+        typer.Option("--svg", metavar="DIR", help="Also write a bar chart for each quantity there; made if need be."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
     system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
@@ -75,8 +76,6 @@ def compare(
         image = read_image(open_content(resolve(kernel)), options)
         with _progress(quiet) as progress:
             comparison = compare_schemes(image, schemes=chosen, frame=frame, progress=progress)
-        if comparison.warning:
-            typer.echo(f"genpatch: warning: {printable(comparison.warning)}", err=True)
         for name, path in targets:
             chunks = RENDERERS[name](comparison, notes=not quiet, width=_width(path))
             if path == "-":
@@ -87,6 +86,8 @@ def compare(
             from ..report.charts import charts_of
 
             _write_all({svg / name: text for name, text in charts_of(comparison).items()})
+    if comparison.warning:
+        typer.echo(f"genpatch: warning: {printable(comparison.warning)}", err=True)
 
 
 @contextmanager

@@ -168,7 +168,7 @@ def _add_path(own: OwnRun, state: str, seen: Observation, body: U64Array, calls:
     came = arrived(seen, body) & (seen.calls == calls)
     insns: I64Array = seen.insns[came]
     if not len(insns):
-        own.notes.append(f"{state}: no site came to its body with {calls} callbacks")
+        own.notes.append(f"{state}: no site came to its body (callbacks expected: {calls})")
         return
     values, counts = np.unique(insns, return_counts=True)
     own.paths.append(

@@ -73,7 +73,7 @@ def reach_of(scheme: CallScheme, image: KernelImage, sites: Sites) -> Reach:
         return _from_register(scheme, image, len(func), target)
     if scheme.dispatcher is not None:
         call = func + _U64(scheme.dispatcher % (1 << 64))
-        return _to(f"{TARGET}, from a dispatcher of its own", call, target, REACH_PCREL)
+        return _to(f"{TARGET}, from its own dispatcher", call, target, REACH_PCREL)
     if any(store.place is Place.TRAMPOLINE for store in scheme.enable):
         return _to_area(image, call, scheme.reach)
     if scheme.reach.stop >= 1 << 62:  # it jumps to an address that it has loaded

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from textwrap import wrap
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = ["RENDERERS", "WIDTH", "Table", "as_json", "render_json", "render_mark
 
 _OWN = " *"
 _OWN_CODE = "this kernel's own code"
+_STOPPED = "stopped"
 _MOST_KINDS = 3
 _JOINT = "\N{NO-BREAK SPACE}"
 WIDTH = 100
@@ -35,7 +37,6 @@ _LEFT = frozenset(
         "disable one",
         "enable all",
         "stores",
-        "made seen by",
         "finds its tracer by",
         "function",
     )
@@ -141,11 +142,10 @@ def _widths(stores: Mapping[int, int]) -> str:
     return " + ".join(f"{count:,} x {width}" for width, count in stores.items()) or "none"
 
 
-def _seen_by(row: SchemeRow) -> str:
+def _fences(row: SchemeRow) -> tuple[str, str]:
+    """Return the remote fences of all sites, batched and apart."""
     toggle = row.toggles["enable"]
-    if toggle.stopped:
-        return plural(toggle.stops, "stop_machine call")
-    return f"{plural(toggle.fences, 'remote fence')}; apart {toggle.fences_apart:,}"
+    return (_STOPPED, "-") if toggle.stopped else (f"{toggle.fences:,}", f"{toggle.fences_apart:,}")
 
 
 def _patching(comparison: Comparison) -> Table:
@@ -153,23 +153,27 @@ def _patching(comparison: Comparison) -> Table:
     for row in comparison.rows:
         toggle = row.toggles["enable"]
         undone = _widths(row.toggles["disable"].stores)
-        cells = (_widths(toggle.stores), undone, _widths(toggle.all_stores), _seen_by(row))
+        cells = (_widths(toggle.stores), undone, _widths(toggle.all_stores), *_fences(row))
         rows.append((_name(comparison, row), *cells))
     count = int(comparison.sites.in_text.sum())
-    remarks = ["a store of more than 8 bytes is a copy; apart: where each site is patched by itself"]
+    remarks = [
+        "a store of more than 8 bytes is a copy; apart: where each site is patched by itself; "
+        f"{_STOPPED}: one call of stop_machine in place of fences"
+    ]
     done = {each.function: each for each in comparison.own.patching}
     enabled, disabled = (done.get(name) for name in ("ftrace_make_call", "ftrace_make_nop"))
     if enabled is not None:
-        cells = (_kinds(enabled), _kinds(disabled), _executed_stores(enabled), _executed_seen_by(comparison, enabled))
-        rows.append((_OWN_CODE, *cells))
+        fences, around = _executed_fences(comparison, enabled)
+        own = (_kinds(enabled), _kinds(disabled), _executed_stores(enabled), fences, "-")
+        rows.append((_OWN_CODE, *own))
         remarks.append(
-            f"{_OWN_CODE}: executed for {enabled.sites:,} sites, one after the other, each where it stands; "
+            f"{_OWN_CODE}: executed for {enabled.sites:,} sites, one after the other, each where it stands{around}; "
             "that, not *, is what this kernel does"
         )
     return Table(
         title=f"enabling and disabling {count:,} sites: stores x bytes, as the scheme's record has it, on its own "
         "alignment, batched",
-        heads=("scheme", "enable one", "disable one", "enable all", "made seen by"),
+        heads=("scheme", "enable one", "disable one", "enable all", "remote fences", "apart"),
         rows=tuple(rows),
         remarks=tuple(remarks),
     )
@@ -191,14 +195,13 @@ def _executed_stores(patching: OwnPatching) -> str:
     return " + ".join(stores) or "none"
 
 
-def _executed_seen_by(comparison: Comparison, patching: OwnPatching) -> str:
+def _executed_fences(comparison: Comparison, patching: OwnPatching) -> tuple[str, str]:
+    """Return the remote fences that were executed, and what to say of those around all sites."""
     framing = comparison.own.framing
-    stops, around = framing.count("stop_machine"), framing.count("remote fence.i")
-    fences = patching.events.get("remote fence.i", 0)
-    parts = [plural(stops, "stop_machine call")] if stops else []
-    parts += [plural(fences, "remote fence")] if fences or not (stops or around) else []
-    parts += [f"{around} around all" if fences else f"{plural(around, 'remote fence')} around all"] if around else []
-    return " + ".join(parts)
+    fences, around = patching.events.get("remote fence.i", 0), framing.count("remote fence.i")
+    if "stop_machine" in framing and not fences:
+        return _STOPPED, ""
+    return (f"{fences:,} + {around}", f"; + {around}: around all") if around else (f"{fences:,}", "")
 
 
 def _reach(comparison: Comparison) -> Table:
@@ -367,13 +370,22 @@ def _aligned(table: Table, width: int) -> Iterator[str]:
     columns = [[printable(cell) for cell in column] for column in zip(table.heads, *table.rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     least = [
-        max(len(piece) for n, cell in enumerate(column) for piece in (_broken(cell, 1) if is_word or not n else [cell]))
+        max(
+            len(piece) for n, cell in enumerate(column) for piece in (_broken(cell, 1) if is_word or not n else (cell,))
+        )
         for column, is_word in zip(columns, words, strict=True)
     ]
     least[0] = widths[0]
-    while sum(widths) + 2 * len(widths) > width and (some := [n for n, each in enumerate(widths) if each > least[n]]):
-        widths[max(some, key=widths.__getitem__)] -= 1
-    for number, row in enumerate(zip(*columns, strict=True)):
+    rows = list(zip(*columns, strict=True))
+    cells_only = [max(least[n], *map(len, column[1:])) for n, column in enumerate(columns)]
+    for bounds in (cells_only, least):  # headings first
+        while sum(widths) + 2 * len(widths) > width:
+            wider = [n for n, each in enumerate(widths) if each > bounds[n]]
+            if not wider:
+                break
+            narrowed = {n: [each - (at == n) for at, each in enumerate(widths)] for n in wider}
+            widths = narrowed[min(wider, key=lambda n: (_height(rows, narrowed[n]), -widths[n]))]
+    for number, row in enumerate(rows):
         broken = [_broken(cell, each) for cell, each in zip(row, widths, strict=True)]
         height = max(map(len, broken))
         for at in range(height):
@@ -385,13 +397,19 @@ def _aligned(table: Table, width: int) -> Iterator[str]:
             yield f"  {'  '.join(cells).rstrip()}\n"
 
 
-def _broken(cell: str, width: int) -> list[str]:
+def _height(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> int:
+    """Return the lines that rows take with columns of some widths."""
+    return sum(max(len(_broken(cell, each)) for cell, each in zip(row, widths, strict=True)) for row in rows)
+
+
+@lru_cache(maxsize=8192)
+def _broken(cell: str, width: int) -> tuple[str, ...]:
     """Return a cell in pieces that fit, if they can; "2 x 8", "safe <" and "pair-t0 *" stay together."""
     if len(cell) <= width:
-        return [cell]
+        return (cell,)
     joined = cell.replace(" x ", f"{_JOINT}x{_JOINT}").replace(" <", f"{_JOINT}<").replace(" *", f"{_JOINT}*")
     pieces = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
-    return [piece.replace(_JOINT, " ") for piece in pieces] or [""]
+    return tuple(piece.replace(_JOINT, " ") for piece in pieces) or ("",)
 
 
 def render_markdown(comparison: Comparison, *, notes: bool = True, width: int = WIDTH) -> Iterator[str]:

@@ -28,10 +28,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "6.12": {
         "sections": 10_963_320 + 377_008, "traced": 41, "jal": 4_693, "dispatchers": 7, "alignment": 2,
         "stores": {(2, True): 4 * 18_861, (4, True): 2 * 10_369, (8, True): 10_277}, "fences": 0,
+        "per_site": {((2, 4),): 18_861, ((4, 2),): 10_369, ((8, 1),): 10_277},
     },
     "7.2": {
         "sections": 14_490_106 + 465_856, "traced": 42, "jal": 3_896, "dispatchers": 8, "alignment": 8,
         "stores": {(4, True): 43_709, (8, True): 43_709}, "fences": 43_709,
+        "per_site": {((4, 1), (8, 1)): 43_709},
     },
 }  # fmt: skip
 
@@ -132,6 +134,7 @@ def test_what_its_own_code_does(version: str, kind: str) -> None:
         assert each.events.get("remote fence.i", 0) == expected["fences"]
         if each.function != "ftrace_init_nop":
             assert each.stores == expected["stores"]
+            assert each.per_site == expected["per_site"]
     paths = {path.state: (path.least, path.most, path.sites) for path in own.paths}
     assert paths == {
         "disabled": (2, 2, SITES[version]),

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genpatch.audit.cases import CALL_OPS_CODE, RET, SITES_AT, Fn, kernel
@@ -37,6 +39,8 @@ def test_what_the_kernel_itself_does() -> None:
     assert done["ftrace_make_call"].stores == {(4, True): SITES, (8, True): SITES}
     assert done["ftrace_make_nop"].stores == {(4, True): SITES, (8, True): SITES}
     assert {each.sites for each in own.patching} == {SITES}
+    assert done["ftrace_make_call"].per_site == {((4, 1), (8, 1)): SITES}
+    assert sample().warning == ""
     paths = {path.state: path for path in own.paths}
     assert (paths["disabled"].least, paths["disabled"].most, paths["disabled"].sites) == (2, 2, SITES)
     assert paths["traced"].least == paths["traced"].usual == paths["traced"].most > 2
@@ -51,6 +55,13 @@ def test_a_kernel_that_cannot_be_run_is_compared_all_the_same() -> None:
     assert found.rows[0].text is not None
     assert found.own.paths == []
     assert any("no ftrace_make_nop" in note or "came to its body" in note for note in found.notes)
+
+
+def test_sizes_that_are_guessed_are_said_to_be() -> None:
+    image = kernel(Fn(name="f"), Fn(name="g", at=SITES_AT + 0x48)).image
+    sizeless = replace(image, symbols=replace(image.symbols, size=np.zeros_like(image.symbols.size)))
+    notes = compare(sizeless, schemes=[get_scheme("call-ops")]).notes
+    assert any("guessed from the next symbol" in note and "upper estimates" in note for note in notes)
 
 
 def test_what_several_tracers_cost() -> None:

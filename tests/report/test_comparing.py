@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from genpatch.audit.cases import EXIT, INIT, SITES_AT, Fn, kernel
+from genpatch.compare.own import OwnPatching, OwnRun
 from genpatch.compare.run import Comparison, compare
 from genpatch.report.charts import CHARTS, charts_of
 from genpatch.report.comparing import RENDERERS, render_json, render_markdown, render_text, tables_of
@@ -47,6 +48,32 @@ def test_its_own_environment_is_marked() -> None:
     pair = next(line for line in lines[start:] if line.split()[:1] == ["pair-t0"])
     assert pair.endswith("safe <  wild")
     assert "no full preemption (CONFIG_PREEMPTION in toy)" in text(comparison())
+
+
+def test_sizes_that_are_guessed_are_said_to_be() -> None:
+    of = comparison()
+    guessed = replace(of, layout=replace(of.layout, sized=False), own_trampoline=100)
+    said = " ".join(text(guessed).split())
+    assert "its size is an upper estimate, and what is added may be off either way" in said
+    assert "ftrace_caller: at most 100 bytes" in said
+    assert "upper estimate" not in text(replace(of, layout=replace(of.layout, sized=True)))
+
+
+def test_what_sites_get_where_they_differ() -> None:
+    kinds = {((2, 4),): 9, ((4, 2),): 5, ((8, 1),): 3, ((2, 2), (4, 1)): 1}
+    stores = {(2, True): 38, (4, True): 11, (8, False): 3}
+    done = OwnPatching(function="ftrace_make_call", sites=18, stores=stores, per_site=kinds, events={}, insns=1)
+    own = OwnRun(sites=18, patching=[done], framing=("stop_machine", "modify all code", "end of stop_machine"))
+    of = replace(comparison(), own=own)
+    (table,) = [each for each in tables_of(of) if each.title.startswith("enabling")]
+    assert table.rows[-1] == (
+        "this kernel's own code", "4 x 2 or 2 x 4 or 1 x 8 or 1 more", "-",
+        "38 x 2 + 11 x 4 + 3 x 8 misaligned", "stopped", "-",
+    )  # fmt: skip
+    for width in (80, 100, 120):
+        lines = "".join(render_text(of, width=width)).splitlines()
+        assert max(map(len, lines)) <= max(width, 100)
+        assert sum(line.startswith("  this kernel's own code  4 x 2 or") for line in lines) == 1
 
 
 def test_dispatchers_are_listed_with_their_neighbours() -> None:
