@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of, tell_trouble
+from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of
 from .exits import exit_status
 from .output import write_out
 
@@ -52,7 +52,11 @@ def race(
     ] = None,
     frame: Annotated[str | None, typer.Option(help="Schemes: args or regs, what is saved. [default: args]")] = None,
     function: Annotated[
-        str | None, typer.Option(metavar="F", help="Kernel: the traced function. [default: one that is worst aligned]")
+        str | None,
+        typer.Option(
+            metavar="F",
+            help="Kernel: the traced function, or a pattern that matches one. [default: one that is worst aligned]",
+        ),
     ] = None,
     witness: Annotated[bool, typer.Option("--witness", help="List the shortest path to each failure.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Of many schemes, too, a table each.")] = False,
@@ -93,10 +97,14 @@ def race(
     wrong is a finding (rules GP41x, see 'genpatch explain GP411').
 
     Ways to go wrong: wild (execution leaves sled, trampoline and body), registers, ops, freed, stale, missed, lost.
-    A row of which not all states were visited is 'unfinished', never 'safe'. Exit status: schemes 0, or 1 if one is
-    unsafe with --fail-on unsafe; a kernel 1 if there is a finding at or above --fail-on; 2 anything else, also if
-    a row is unfinished and none is unsafe.
+    A row of which not all states were visited is 'unfinished', never 'safe'.
+
+    Exit status: 1 if a scheme is unsafe with --fail-on unsafe, or a kernel has a finding at or above --fail-on; else 2
+    if a row is unfinished, whatever the others are and whatever --fail-on is, if nothing was explored, or if something
+    went wrong; else 0. What is unfinished is told on stderr in one line.
     """
+    from ..report.escape import printable
+
     if listed:
         _list_environments()
         return
@@ -146,8 +154,9 @@ def race(
         status = exit_status(document, fail_on=level, style="default")
     for name, path in targets:
         _render(document, name, path, color, max_findings, quiet, witness, verbose)
-    tell_trouble(document)
-    raise typer.Exit(status)
+    for line in document.trouble:
+        typer.echo(f"genpatch: {printable(line)}", err=True)
+    raise typer.Exit(status or (2 if document.trouble else 0))
 
 
 def _is_kernel(name: str) -> bool:
@@ -283,17 +292,33 @@ def _usable_cpus() -> int:
 
 
 def _list_environments() -> None:
-    from ..race.environment import ENVIRONMENTS, Environment
+    from shutil import get_terminal_size
+    from textwrap import wrap
 
+    from ..race.environment import CHOICES, ENVIRONMENTS, Environment
+
+    columns = get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
     usual = Environment(name="").settings()
     width = max(map(len, ENVIRONMENTS))
-    lines = []
+    lines: list[str] = []
+
+    def laid_out(label: str, width: int, text: str) -> list[str]:
+        first, rest = f"{label:<{width}}  ", " " * (width + 2)
+        return wrap(
+            text, max(columns, width + 22), initial_indent=first, subsequent_indent=rest, break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+
     for each in ENVIRONMENTS.values():
         other = [f"{name}={value}" for name, value in each.settings().items() if value != usual[name]]
-        lines.append(f"{each.name:<{width}}  {each.what}\n{'':<{width}}  {', '.join(other) or 'as below'}\n")
-    settings = ", ".join(f"{name}={value}" for name, value in usual.items())
-    lines.append(f"\nSettings, unless said otherwise: {settings}\n")
-    write_out(lines)
+        lines += laid_out(each.name, width, each.what)
+        lines += laid_out("", width, ", ".join(other) or "the defaults")
+    lines += ["", *wrap("What can be set, as in smp,fetch=parcel, and what it is unless said otherwise:", columns)]
+    width = 2 + max(map(len, CHOICES))
+    for name, value in usual.items():
+        values = ", ".join(f"{each} (default)" if each == value else each for each in CHOICES[name])
+        lines += laid_out(f"  {name}", width, values)
+    write_out(f"{line}\n" for line in lines)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def get_environment(text: str) -> Environment:
         setting, equals, value = change.partition("=")
         known = environment.settings()
         if not equals:
-            raise UsageError(f"environment {text!r}: {change!r}: expected SETTING=VALUE")
+            raise UsageError(f"setting {change!r} of an environment: expected SETTING=VALUE")
         if setting not in known:
             raise UsageError(f"unknown setting {change!r} of an environment{_nearest(setting, list(known))}")
         environment = replace(environment, **{setting: _read(setting, value)})

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from time import perf_counter
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..race.environment import Environment, get_environment
 from ..race.explore import MOST_STATES
 from ..race.kernel import KernelRaces, kernel_races, pair_of
 from ..race.model import Kind, Scenario
-from ..race.run import Progress, RaceRow, catalog_rows, explored
+from ..race.run import Progress, RaceRow, catalog_rows, explored, nothing_explored, undecided
 from ..schemes import CallScheme
 from ..units import as_hex
 from .build import build_document, image_record, summarise
@@ -27,7 +28,7 @@ from .document import RACE_SCHEMA, AuditDocument, ImageRecord, InputRecord, Tabl
 
 __all__ = [
     "OWN", "RACE_SCHEMA", "TRANSITIONS", "RaceDocument", "catalog_document", "kernel_document", "kernel_environments",
-    "ranked_kinds", "undecided",
+    "left_out", "ranked_kinds", "trouble_of",
 ]  # fmt: skip
 
 TRANSITIONS = ("enable", "change", "disable", "retire")
@@ -48,12 +49,19 @@ class RaceDocument(AuditDocument):
         environments: that there are rows of.
         evidence: what a kernel's own environment was read from.
         notes: what was not explored and why.
+        function_choice: which of a kernel's functions it is about, and why that.
     """
 
     rows: tuple[RaceRow, ...] = ()
     environments: tuple[Environment, ...] = ()
     evidence: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    function_choice: str = ""
+
+    @property
+    def verb(self) -> str:
+        """Whose document it is."""
+        return "race"
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -82,26 +90,27 @@ class RaceDocument(AuditDocument):
             "about": "kernel" if self.images else "schemes",
             "subjects": list(self.subjects),
             "environments": [
-                {"name": each.name, "what": each.what, "settings": each.settings()} for each in self.environments
+                {"name": each.name, "what": each.what, **_world(each.name, each)} for each in self.environments
             ],
             "counts": self.counts,
             "states": self.states,
             "cases": [self._case(row) for row in self.rows],
             "evidence": list(self.evidence),
             "notes": [*body.get("notes", ()), *self.notes],
+            "function_choice": self.function_choice,
         }
 
     def _case(self, row: RaceRow) -> dict[str, Any]:
         """Return a row as plain data, with its environment and why it is not safe."""
         worlds = {each.name: each for each in self.environments}
         body = plain(replace(row, seconds=round(row.seconds, 6)))
-        witnesses = body["witnesses"]
+        witnesses, why = body["witnesses"], body.pop("why")
         first = witnesses[row.kinds[0]] if row.kinds else []
         return {
             "scheme": self.images[0].scheme if self.images else row.subject,
             **body,
             "environment": _world(row.environment, worlds.get(row.environment)),
-            "reason": row.why or (first[-1]["text"] if first else ""),
+            "reason": why or (first[-1]["text"] if first else ""),
             "witness": first,
         }
 
@@ -132,16 +141,10 @@ def ranked_kinds(kinds: Iterable[str]) -> list[str]:
     return sorted(set(kinds), key=lambda kind: _KINDS.index(kind) if kind in _KINDS else len(_KINDS))
 
 
-def undecided(rows: Iterable[RaceRow]) -> tuple[str, ...]:
-    """Return a line for each row of which nobody knows, if no row is unsafe."""
+def trouble_of(rows: Iterable[RaceRow]) -> tuple[str, ...]:
+    """Return at most one line: that some rows are not decided, or that nothing was explored."""
     rows = tuple(rows)
-    if any(row.verdict == "unsafe" for row in rows):
-        return ()
-    return tuple(
-        f"{row.subject}: {row.transition} in {row.environment}: not decided: {row.why}"
-        for row in rows
-        if row.verdict == "unfinished"
-    )
+    return tuple(filter(None, (undecided(rows), nothing_explored(rows))))
 
 
 def catalog_document(
@@ -168,7 +171,7 @@ def catalog_document(
         total=_no_image(title),
         summary=summarise(()),
         seconds=perf_counter() - started,
-        trouble=undecided(rows),
+        trouble=trouble_of(rows),
         rows=rows,
         environments=tuple(environments),
     )
@@ -221,6 +224,19 @@ def kernel_environments(texts: Sequence[str], own: Environment) -> tuple[Environ
     return tuple(found.values())
 
 
+def left_out(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return a note if ``all`` stands for fewer environments than there are."""
+    from ..race.environment import ENVIRONMENTS
+
+    foreign = [name for name, each in ENVIRONMENTS.items() if _foreign(each)]
+    if "all" not in texts or not foreign:
+        return ()
+    return (
+        f"--env all leaves out {', '.join(foreign)}: they are about what a patcher does, and this kernel's own "
+        "events say that",
+    )
+
+
 def _foreign(environment: Environment) -> list[str]:
     """Return the settings, other than the usual, that are about what a patcher does."""
     usual = Environment(name="").settings()
@@ -248,7 +264,7 @@ def kernel_document(
     Args:
         image: a kernel.
         rules: to judge it by; only those about interleavings are asked.
-        function: a traced function, by default one that the kernel's own alignment treats worst.
+        function: a traced function, or a pattern that matches one; by default one of those that are worst aligned.
         environments: as `kernel_environments` takes them; the kernel's own by default.
         transitions: names of scenarios, all by default.
         max_states: states at most for each row.
@@ -259,7 +275,8 @@ def kernel_document(
         GenpatchError: what the kernel does could not be seen.
     """
     started, tell = perf_counter(), progress or _silent
-    made = kernel_races(image, function=function, writers=True, progress=progress)
+    name = None if function is None else _traced(image, function)
+    made = kernel_races(image, function=name, writers=True, progress=progress)
     worlds = kernel_environments(environments, made.settings)
     scenarios = (*made.scenarios, *_pairs(made))
     names = [scenario.name for scenario in scenarios]
@@ -277,7 +294,7 @@ def kernel_document(
     facts = Facts(image=image, races=races)
     record = image_record(facts, run_rules(rules, facts), keep_sites=keep_sites)
     document = build_document(
-        [record], title=image.path, seconds=perf_counter() - started, trouble=undecided(rows), notes=()
+        [record], title=image.path, seconds=perf_counter() - started, trouble=trouble_of(rows), notes=()
     )
     return RaceDocument(
         title=document.title,
@@ -289,8 +306,40 @@ def kernel_document(
         rows=tuple(rows),
         environments=worlds,
         evidence=made.evidence,
-        notes=made.notes,
+        notes=(*(_without(note, image.path) for note in made.notes), *left_out(environments)),
+        function_choice=_choice(made, record.table.sites, is_named=function is not None),
     )
+
+
+def _traced(image: KernelImage, function: str) -> str:
+    """Return the traced function that a pattern matches; what is no pattern, or a name as it stands, as it is.
+
+    Raises:
+        UsageError: it matches none or several.
+    """
+    if not set("*?[") & set(function):
+        return function
+    names = set(image.symbols.named(Facts(image=image).sites.symbol.tolist())) - {""}
+    if function in names:
+        return function
+    found = sorted(name for name in names if fnmatchcase(name, function))
+    if len(found) == 1:
+        return found[0]
+    some = f", expected one: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}" if found else ""
+    count = plural(len(found), "traced function") if found else "no traced function"
+    raise UsageError(f"{image.path}: {function!r} matches {count}{some}")
+
+
+def _choice(made: KernelRaces, sites: int, *, is_named: bool) -> str:
+    """Return which function was explored and why that one."""
+    aligned = f"on a multiple of {made.settings.alignment}"
+    why = f"as named, {aligned}" if is_named else f"worst aligned, {aligned}; --function F for another"
+    return f"{made.function}, 1 of {plural(sites, 'site')}: {why}"
+
+
+def _without(note: str, path: str) -> str:
+    """Return a note without the path of the image, which stands before what went wrong with it."""
+    return note.removeprefix(f"{path}: ").replace(f": {path}: ", ": ")
 
 
 def _pairs(made: KernelRaces) -> list[Scenario]:

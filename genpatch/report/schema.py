@@ -216,7 +216,7 @@ RACE_JSON_SCHEMA = _document(
             seconds={"type": "number", "minimum": 0},
             witnesses={"type": "object", "propertyNames": _KIND, "additionalProperties": _list(_ref("line"))},
             reason={"type": "string", "description": "why it is not safe, was skipped or is not decided; else empty"},
-            witness={"description": "of the worst kind, or of the first that was found", **_list(_ref("line"))},
+            witness={"description": "the shortest path to the first of `kinds`", **_list(_ref("line"))},
         ),
         "world": {"type": "object", "required": ["name"], "properties": {"name": TEXT, **_WORLD}},
     },

@@ -111,9 +111,11 @@ def fails(row: RuleRow, strict: bool) -> bool:
     return any(strict or rank(finding.level) < rank("note") for finding in row.open)
 
 
-def is_undecided(record: RuleRecord) -> bool:
-    """Tell whether a rule ran in part and found nothing; one that broke has a finding that says so."""
-    return record.status == "error" and not record.findings
+def undecided_rules(document: AuditDocument) -> tuple[RuleRecord, ...]:
+    """Return the rules of a race that were asked, but not of every state; one that broke has a finding that says so."""
+    if document.verb != "race":
+        return ()
+    return tuple(rule for rule in document.total.rules if rule.status == "error" and not rule.findings)
 
 
 def artefact_names(document: AuditDocument) -> dict[str, str]:
@@ -141,7 +143,7 @@ def verdict(document: AuditDocument) -> str:
         for count, noun in ((summary.errors, "error"), (summary.warnings, "warning"), (summary.notes, "note"))
     )
     text = f"{counts}; {plural(summary.skipped_rules, 'rule')} not run"
-    undecided = sum(map(is_undecided, document.total.rules))
+    undecided = len(undecided_rules(document))
     if summary.failed_rules > undecided:
         text += f", {summary.failed_rules - undecided:,} failed"
     if undecided:

@@ -8,7 +8,7 @@ import pytest
 
 from genpatch.audit.cases import Fn, kernel
 from genpatch.audit.facts import Facts
-from genpatch.audit.model import Finding, Rule, Severity, Skip, Status, plural, where
+from genpatch.audit.model import Finding, Rule, Severity, Skip, Status, Undecided, plural, where
 from genpatch.audit.runner import run_rule, run_rules
 from genpatch.errors import ImageError, OutOfReach
 from genpatch.image.model import ImageKind
@@ -53,6 +53,8 @@ def test_findings_have_the_level_of_the_rule_or_their_own() -> None:
 
 
 def test_a_skip_has_a_reason() -> None:
+    result = run_rule(made(raises(Undecided("1 row of 2"))), KERNEL)
+    assert (result.status, result.reason, result.findings) == (Status.ERROR, "1 row of 2", ())
     result = run_rule(made(raises(Skip("no types"))), KERNEL)
     assert (result.status, result.findings, result.reason) == (Status.SKIPPED, (), "no types")
 

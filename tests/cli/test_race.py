@@ -125,18 +125,28 @@ def test_too_many_states_are_no_pass(run: Run) -> None:
     assert ran.status == 2
     assert "unfinished >20" in ran.out
     assert "safe" not in ran.out.splitlines()[2]
-    assert ran.err == (
-        "genpatch: call-ops: enable in smp: not decided: 20 states were visited and there are more\n"
-    )  # fmt: skip
+    assert ran.err == "genpatch: 1 row of 1 not decided: more than 20 states (first: call-ops enable in smp)\n"
     ktap = run("race", "call-ops", "--env", "smp", "--max-states", "20", "--format", "ktap").out
     assert "  not ok 1 enable in smp # TIMEOUT 20 states were visited and there are more\n" in ktap
 
 
 def test_an_unknown_row_beside_an_unsafe_one(run: Run) -> None:
-    ran = run("race", "call-ops", "pair-t0", "--env", "smp-preempt", "--transition", "enable", "--max-states", "99")
-    assert "unfinished >99" in ran.out
-    assert "UNSAFE" in ran.out
-    assert (ran.status, ran.err) == (0, "")
+    args = ("race", "call-ops", "pair-t0", "--env", "smp-preempt", "--transition", "enable", "--max-states", "99")
+    line = "genpatch: 1 row of 2 not decided: more than 99 states (first: call-ops enable in smp-preempt)\n"
+    for more, status in (((), 2), (("--fail-on", "never"), 2), (("--fail-on", "unsafe"), 1)):
+        ran = run(*args, *more)
+        assert "unfinished >99" in ran.out
+        assert "UNSAFE" in ran.out
+        assert (ran.status, ran.err) == (status, line)
+
+
+def test_nothing_explored(run: Run) -> None:
+    ran = run("race", "call-ops", "--env", "up,patchers=2")
+    assert ran.status == 2
+    assert ran.err == (
+        "genpatch: nothing was explored: all rows were skipped: two patchers at the same time need more than one hart\n"
+    )
+    assert "0 safe, 0 unsafe, 0 unfinished, 4 skipped" in ran.out
 
 
 def test_environments_are_listed(run: Run) -> None:
@@ -145,7 +155,9 @@ def test_environments_are_listed(run: Run) -> None:
     for environment in ENVIRONMENTS.values():
         assert any(line.split() == [environment.name, *environment.what.split()] for line in ran.out.splitlines())
     assert "preemption=full, remote_fence=missing" in ran.out
-    assert "harts=2, preemption=none, fetch=ziccif" in ran.out
+    assert "  preemption    none (default), voluntary, full\n" in ran.out
+    assert "  alignment     2, 4, 8 (default)\n" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
 
 
 # --- documents
@@ -158,7 +170,8 @@ def test_the_document_of_schemes(run: Run) -> None:
     assert loaded["about"] == "schemes"
     assert loaded["subjects"] == ["pair-t0"]
     assert loaded["counts"] == {"safe": 0, "unsafe": 4, "unfinished": 0, "skipped": 0}
-    assert loaded["environments"][0]["settings"]["fetch"] == "ziccif"
+    assert loaded["environments"][0] == {**loaded["cases"][0]["environment"], "what": ENVIRONMENTS["smp"].what}
+    assert loaded["function_choice"] == ""
     row = loaded["cases"][0]
     assert (row["subject"], row["transition"], row["environment"]["name"]) == ("pair-t0", "enable", "smp")
     assert (row["verdict"], row["kinds"], row["complete"]) == ("unsafe", ["wild"], True)
@@ -177,6 +190,8 @@ def test_the_document_of_a_kernel(run: Run) -> None:
     assert loaded["scheme"] == "call-ops"
     assert any("CONFIG_SMP=y" in line for line in loaded["evidence"])
     assert any("no kprobe" in line for line in loaded["notes"])
+    assert not any("lost: " in line for line in loaded["notes"])
+    assert loaded["function_choice"].startswith("start_kernel, 1 of ")
     assert [each["name"] for each in loaded["environments"]] == ["own"]
     assert {row["transition"] for row in loaded["cases"]} >= {"enable", "disable"}
 
@@ -215,7 +230,7 @@ def test_markdown_is_the_same_every_time(run: Run) -> None:
     args = ("race", "pair-t0", "call-ops", "--env", "smp", "--env", "stop", "--witness", "--format", "markdown")
     first, second = run(*args).out, run(*args).out
     assert first == second
-    assert "| `pair-t0` | **wild** | safe |" in first
+    assert "| `pair-t0` | **UNSAFE wild** | safe |" in first
     assert "```text\npatcher" in first
     assert " a second" not in first
 
@@ -284,6 +299,8 @@ def test_environments_of_a_kernel(run: Run) -> None:
     assert names[0] == "own"
     assert "up" in names
     assert not {"stop", "no-fence", "align4", "no-wait", "two-locked"} & set(names)
+    ran = run("race", "live", "--transition", "enable", "--env", "all")
+    assert "--env all leaves out stop, stop-voluntary, " in " ".join(ran.out.split())
 
 
 def test_a_function(run: Run) -> None:
@@ -292,13 +309,42 @@ def test_a_function(run: Run) -> None:
     assert {each["symbol"] for each in loaded["findings"]} == {"vfs_read"}
 
 
+def test_a_pattern_of_a_function(run: Run) -> None:
+    assert document(run, "lost", "--function", "vfs_rea[cd]")["subjects"] == ["vfs_read"]
+    several = run("race", "lost", "--function", "*")
+    assert several.status == 2
+    assert several.err.startswith(f"genpatch: lost: '*' matches {len(NAMES)} traced functions, expected one: ")
+    assert several.err.count("\n") == 1
+    assert run("race", "lost", "--function", "x*y").err == "genpatch: lost: 'x*y' matches no traced function\n"
+
+
+def test_the_function_is_said(run: Run) -> None:
+    for name in ("text", "markdown"):
+        out = " ".join(run("race", "live", "--format", name).out.split())
+        assert f"function start_kernel, 1 of {len(NAMES)} sites: worst aligned, on a multiple of " in out
+        assert "; --function F for another" in out
+    assert "sites: as named, on a multiple of " in " ".join(run("race", "live", "--function", "vfs_read").out.split())
+
+
 def test_a_kernel_with_too_many_states(run: Run) -> None:
     ran = run("race", "live", "--max-states", "10", "--transition", "enable")
     assert ran.status == 2
-    assert ran.err.count("\n") == 1
-    assert "not decided: 10 states were visited and there are more" in ran.err
-    assert "GP411 wild-execution" in ran.out
-    assert "not run" in ran.out
+    line = "genpatch: 1 row of 1 not decided: more than 10 states (first: start_kernel enable in own)\n"
+    assert ran.err == line
+    assert "not decided\n  GP411 wild-execution, " in ran.out
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [((), 1), (("--fail-on", "never"), 2), (("--ignore", "GP412"), 2), (("--select", "GP417"), 2)],
+)
+def test_an_unknown_row_beside_a_finding(run: Run, more: tuple[str, ...], status: int) -> None:
+    rows = document(run, "lost", "--env", "own", "--env", "smp")["cases"]
+    most = min(row["states"] for row in rows if row["verdict"] == "unsafe") + 1
+    ran = run("race", "lost", "--env", "own", "--env", "smp", "--max-states", str(most), *more)
+    assert "unfinished >" in ran.out
+    assert (ran.status, ran.err.count("\n")) == (status, 1)
+    assert f" not decided: more than {most:,} states (first: start_kernel " in ran.err
 
 
 def test_a_witness_of_a_kernel(run: Run) -> None:
@@ -346,7 +392,9 @@ def test_a_sample(run: Run) -> None:
         (("live", "live"), "live: a kernel is explored alone; got 2 names"),
         (("call-ops", "--all"), "--all means all schemes: leave out the names"),
         (("call-ops", "--env", "smpp"), "unknown environment 'smpp'; is it 'smp'?"),
-        (("call-ops", "--env", "own"), "unknown environment 'own'"),
+        (("call-ops", "--env", "own"), "environment 'own': only of a kernel"),
+        (("call-ops", "--env", "nosuch"), "unknown environment 'nosuch'; known: up, "),
+        (("call-ops", "--env", "smp,preemption"), "setting 'preemption' of an environment: expected SETTING=VALUE"),
         (("call-ops", "--env", "smp,fetch=no"), "fetch='no'"),
         (("call-ops", "--transition", "enabled"), "--transition 'enabled': expected one of enable, change"),
         (("call-ops", "--frame", "x"), "--frame 'x': expected one of args, regs"),

@@ -9,6 +9,7 @@ import pytest
 
 from genpatch.errors import UsageError
 from genpatch.race.environment import (
+    CHOICES,
     ENVIRONMENTS,
     Environment,
     Fetch,
@@ -54,17 +55,27 @@ def test_settings_are_the_fields() -> None:
     assert ENVIRONMENTS["up"].settings()["harts"] == "1"
 
 
+def test_every_setting_has_choices() -> None:
+    for environment in ENVIRONMENTS.values():
+        assert all(value in CHOICES[name] for name, value in environment.settings().items())
+    assert list(CHOICES) != []
+    assert set(CHOICES) == set(ENVIRONMENTS["up"].settings())
+
+
 BAD = {
     "smp-premept": "unknown environment 'smp-premept'; is it 'smp-preempt'?",
     "zzz": "unknown environment 'zzz'; known: up, up-preempt, smp,",
     "": "unknown environment ''",
     "smp,fech=parcel": "unknown setting 'fech=parcel' of an environment; is it 'fetch'?",
-    "smp,fetch": "unknown setting 'fetch' of an environment; is it 'fetch'?",
+    "smp,fetch": "setting 'fetch' of an environment: expected SETTING=VALUE",
+    "nosuch": "unknown environment 'nosuch'; known: up, up-preempt, smp,",
+    "own": "environment 'own': only of a kernel",
     "smp,name=x": "unknown setting 'name=x' of an environment",
-    "smp,": "unknown setting '' of an environment; known: harts, preemption,",
-    "smp,fetch=parcels": "fetch='parcels'; is it 'parcel'?; expected strong, ziccif, parcel",
-    "smp,alignment=16": "alignment='16'; known: 2, 4, 8; expected 2, 4, 8",
-    "smp,lock=maybe": "lock='maybe'; ",
+    "smp,": "setting '' of an environment: expected SETTING=VALUE",
+    "smp,=1": "unknown setting '=1' of an environment; known: harts, preemption,",
+    "smp,fetch=parcels": "fetch='parcels': expected one of strong, ziccif, parcel",
+    "smp,alignment=16": "alignment='16': expected one of 2, 4, 8",
+    "smp,lock=maybe": "lock='maybe': expected one of yes, no",
     "smp,harts=": "harts=''",
     "smp,remote_fence=none": "remote_fence='none'",
 }

@@ -20,7 +20,7 @@ from genpatch.audit.registry import all_rules
 from genpatch.audit.runner import run_rule, run_rules
 from genpatch.errors import UsageError
 from genpatch.race.environment import ENVIRONMENTS, Environment
-from genpatch.race.run import RaceRow
+from genpatch.race.run import RaceRow, nothing_explored, undecided
 from genpatch.race.witness import WitnessLine
 from genpatch.report.build import build_document, image_record, summarise
 from genpatch.report.formats import RenderOptions, format_names
@@ -32,8 +32,9 @@ from genpatch.report.racing import (
     catalog_document,
     kernel_document,
     kernel_environments,
+    left_out,
     ranked_kinds,
-    undecided,
+    trouble_of,
 )
 from genpatch.report.schema import RACE_JSON_SCHEMA
 from genpatch.schemes import CATALOG
@@ -61,7 +62,7 @@ def row(subject: str = "one", transition: str = "enable", environment: str = "sm
 
 
 def of_schemes(*rows: RaceRow, **more: Any) -> RaceDocument:
-    values: dict[str, Any] = {"seconds": 2.0, "environments": (UP, SMP), "trouble": undecided(rows)} | more
+    values: dict[str, Any] = {"seconds": 2.0, "environments": (UP, SMP), "trouble": trouble_of(rows)} | more
     title = "fakes"
     return RaceDocument(
         title=title, images=(), total=_no_image(title), summary=summarise(()), rows=tuple(rows), **values
@@ -84,6 +85,7 @@ def of_kernel(facts: Facts) -> RaceDocument:
     return RaceDocument(
         title="toy", images=document.images, total=document.total, summary=document.summary, seconds=1.0,
         rows=facts.races.rows, environments=(own,), evidence=("seen so",), notes=("not seen",),
+        function_choice="one, for a reason", trouble=trouble_of(facts.races.rows),
     )  # fmt: skip
 
 
@@ -110,10 +112,10 @@ def rendered(document: RaceDocument, name: str = "text", **options: Any) -> str:
         (None, ("-",) * 4),
         (SKIPPED, ("-",) * 4),
         (UNKNOWN, ("unfinished >50",) * 4),
-        (row(kinds=("wild",)), ("WILD", "UNSAFE wild", "UNSAFE wild", "UNSAFE wild 1,234")),
+        (row(kinds=("wild",)), ("UNSAFE", "UNSAFE wild", "UNSAFE wild", "UNSAFE wild 1,234")),
         (
             row(kinds=("stale", "wild"), complete=False),
-            ("WILD+", "UNSAFE wild+", "UNSAFE wild,stale", "UNSAFE wild,stale >1,234"),
+            ("UNSAFE", "UNSAFE wild+", "UNSAFE wild,stale", "UNSAFE wild,stale >1,234"),
         ),
     ],
 )
@@ -125,8 +127,8 @@ def test_the_worst_of_some_rows() -> None:
     assert worst([]) == worst([SKIPPED]) == ("skipped", "-")
     assert worst([row(), SKIPPED]) == ("safe", "safe")
     assert worst([row(), UNKNOWN]) == ("unfinished", "unfinished")
-    assert worst([row(), UNKNOWN, row(kinds=("lost",))]) == ("unsafe", "lost")
-    assert worst([row(kinds=("stale",)), row(kinds=("ops",))]) == ("unsafe", "ops+")
+    assert worst([row(), UNKNOWN, row(kinds=("lost",))]) == ("unsafe", "UNSAFE lost")
+    assert worst([row(kinds=("stale",)), row(kinds=("ops",))]) == ("unsafe", "UNSAFE ops+")
 
 
 def test_kinds_are_ranked() -> None:
@@ -168,11 +170,18 @@ def test_counts() -> None:
 
 
 def test_undecided() -> None:
-    assert undecided([row(), UNKNOWN]) == (
-        "one: enable in smp: not decided: 50 states were visited and there are more",
-    )
-    assert undecided([UNKNOWN, row(kinds=("lost",))]) == ()
-    assert undecided([row(), SKIPPED]) == ()
+    assert undecided([row(), UNKNOWN]) == "1 row of 2 not decided: more than 50 states (first: one enable in smp)"
+    several = [row(kinds=("lost",)), *(replace(UNKNOWN, states=4000, environment=name) for name in ("up", "smp"))]
+    assert undecided(several) == "2 rows of 3 not decided: more than 4,000 states (first: one enable in up)"
+    assert undecided([row(), SKIPPED]) == ""
+
+
+def test_nothing_explored() -> None:
+    line = "nothing was explored: all rows were skipped: one has no retire"
+    assert nothing_explored([SKIPPED, SKIPPED]) == line
+    assert trouble_of([SKIPPED]) == (line,)
+    assert nothing_explored([SKIPPED, replace(SKIPPED, why="x")]) == f"{line}; x"
+    assert nothing_explored([SKIPPED, row()]) == nothing_explored([]) == ""
 
 
 # --- text
@@ -202,11 +211,12 @@ def test_no_table_is_wider_than_the_terminal(width: int) -> None:
     for verbose in (False, True):
         lines = rendered(wide, width=width, verbose=verbose).splitlines()
         assert max(map(len, lines)) <= max(min(width, 120), 80)
-        assert any("registers" in line.lower() for line in lines)
+        assert any("UNSAFE" in line for line in lines)
     narrow = rendered(wide, width=80, verbose=True)
-    assert "REGISTERS+" in narrow
-    assert "+ more than one kind of failure" in narrow
-    assert "UNSAFE registers+" in rendered(wide, width=120, verbose=True)
+    assert "  a wider terminal or another format shows each kind of failure\n" in narrow
+    wider = rendered(wide, width=120, verbose=True)
+    assert "UNSAFE registers+" in wider
+    assert "+ more than one kind of failure" in wider
 
 
 def test_a_table_that_is_too_wide_is_a_list() -> None:
@@ -217,10 +227,11 @@ def test_a_table_that_is_too_wide_is_a_list() -> None:
 
 
 def test_many_schemes() -> None:
+    assert "UNSAFE ops" in rendered(of_schemes(*(row(f"scheme-{number}", kinds=("ops",)) for number in range(9))))
     many = of_schemes(*(row(f"scheme-{number}", kinds=("ops",) if number == 3 else ()) for number in range(9)))
     text = rendered(many)
     assert "Cells: enable; + more than one kind of failure; --verbose shows each." in " ".join(text.split("\n"))
-    cells = [line.split()[1:] for line in text.splitlines() if line.startswith("  smp")]
+    cells = [line.replace("UNSAFE ops", "ops").split()[1:] for line in text.splitlines() if line.startswith("  smp")]
     assert len(cells) == 2
     assert [*cells[0], *cells[1]] == ["ops" if number == 3 else "safe" for number in range(9)]
     assert len([line for line in rendered(many, width=120).splitlines() if line.startswith("  smp")]) == 1
@@ -245,8 +256,16 @@ def test_colour() -> None:
 def test_a_kernel() -> None:
     text = rendered(KERNEL, witness=True)
     assert text.index("enable ") < text.index("error GP413 foreign-ops") < text.index("=> ops: ")
-    assert "  own       seen so\n" in text
+    says = "what the kernel's configuration, symbols and ftrace events say"
+    assert f" own {says}: seen so " in " ".join(text.split())
     assert "  note      not seen\n" in text
+    assert "  function  one, for a reason\n" in text
+    assert text.count("3 errors, ") == 1
+    assert text.splitlines()[-1].startswith("3 errors, ")
+    elsewhere = replace(KERNEL, rows=tuple(replace(each, environment="smp") for each in KERNEL.rows))
+    assert "seen so" not in rendered(elsewhere)
+    assert "seen so" not in rendered(elsewhere, "markdown")
+    assert f"### Environment own: {says}\n\n- seen so\n" in rendered(KERNEL, "markdown")
     quiet = rendered(KERNEL, summary=False)
     assert quiet.lstrip().startswith("error GP413")
 
@@ -267,7 +286,7 @@ def test_a_row_in_json() -> None:
     assert loaded | {"witnesses": 0, "witness": 0, "environment": 0} == {
         "scheme": "one", "subject": "one", "transition": "change", "environment": 0, "verdict": "unsafe",
         "kinds": ["stale", "wild"], "states": 1234, "steps": 4000, "complete": True, "seconds": 0.25, "witnesses": 0,
-        "why": "", "witness": 0, "reason": loaded["witnesses"]["stale"][-1]["text"],
+        "witness": 0, "reason": loaded["witnesses"]["stale"][-1]["text"],
     }  # fmt: skip
     assert loaded["witness"] == loaded["witnesses"]["stale"]
     assert loaded["environment"] == {
@@ -275,6 +294,8 @@ def test_a_row_in_json() -> None:
         "remote_fence": "ok", "wait": True, "fused_pair": "none", "patcher": "elsewhere", "patchers": 1, "lock": True,
         "migration": True,
     }  # fmt: skip
+    assert json.loads(rendered(MIXED, "json"))["environments"][0] == {**loaded["environment"], "what": UP.what}
+    assert json.loads(rendered(MIXED, "json"))["cases"][2]["reason"] == "one has no retire"
     assert loaded["witnesses"]["wild"] == [
         {"who": "victim", "text": "calls func on hart 1"},
         {"who": "patcher", "text": "store 4 at func"},
@@ -286,7 +307,10 @@ def test_markdown() -> None:
     two = of_schemes(*MIXED.rows, *(replace(each, subject="two") for each in MIXED.rows[:1]))
     text = rendered(two, "markdown", witness=True)
     assert text == rendered(replace(two, seconds=77.0), "markdown", witness=True)
-    assert "|  | up | smp |\n| --- | --- | --- |\n| `one` | **wild+** | **wild** |\n| `two` | safe | - |\n" in text
+    assert (
+        "|  | up | smp |\n| --- | --- | --- |\n| `one` | **UNSAFE wild+** | **UNSAFE wild** |\n| `two` | safe | - |\n"
+        in text
+    )
     assert "| up | safe 1,234 | **UNSAFE wild,stale 1,234** | - |\n" in text
     assert "- one has no retire\n" in text
     assert "```text\npatcher                  | victim\n" in text
@@ -296,6 +320,8 @@ def test_markdown() -> None:
 
 def test_markdown_of_a_kernel() -> None:
     text = rendered(KERNEL, "markdown")
+    assert text.startswith("## genpatch race: toy\n")
+    assert "- function one, for a reason\n" in text
     assert "| transition | own |\n" in text
     assert "`GP413` foreign-ops" in text
 
@@ -417,6 +443,14 @@ def test_environments_of_a_kernel() -> None:
             kernel_environments((text,), own)
 
 
+def test_environments_that_all_leaves_out() -> None:
+    (note,) = left_out(("smp", "all"))
+    assert note.startswith("--env all leaves out stop, stop-voluntary, stop-preempt, align4, align2, no-fence, ")
+    assert left_out(("own", "smp")) == left_out(()) == ()
+    own = Environment(name="own")
+    assert not {each.name for each in kernel_environments(("all",), own)} & set(note.replace(":", ",").split(", "))
+
+
 # --- findings
 
 
@@ -425,8 +459,37 @@ def test_what_was_not_seen_whole_is_no_pass() -> None:
     assert facts.races is not None
     assert {each.verdict for each in facts.races.rows} == {"unfinished"}
     for result in run_rules(RULES, facts):
-        assert result.status == "skipped"
+        assert result.status == ("skipped" if result.rule.code == "GP417" else "error")
         assert result.reason
+        assert not result.findings
+
+
+def test_what_was_not_seen_whole_is_in_every_format() -> None:
+    document = of_kernel(raced(max_states=50))
+    (line,) = document.trouble
+    assert "not decided: more than 50 states (first: one enable in own)" in line
+    text = rendered(document)
+    assert "not decided\n  GP411 wild-execution, GP412 " in text
+    assert "1 rule not run, 6 not decided\n" in text
+    assert "failed" not in text
+    assert "### Rules not decided\n" in rendered(document, "markdown")
+    (run,) = json.loads(rendered(document, "sarif"))["runs"]
+    (invocation,) = run["invocations"]
+    assert not invocation["executionSuccessful"]
+    told = [each["message"]["text"] for each in invocation["toolExecutionNotifications"] if each["level"] == "error"]
+    assert told == [*(f"{each.rule} {each.name} was not decided: {line}" for each in document.total.rules[:6]), line]
+    assert run["automationDetails"]["id"] == "genpatch-race/toy/"
+    junit = rendered(document, "junit")
+    assert 'errors="6"' in junit
+    assert junit.count('classname="genpatch.race"') == 7
+    assert rendered(document, "concise") == f"toy: error: {line}\n"
+    assert rendered(document, "github").startswith(f"::error title=genpatch::{line}\n")
+
+
+def test_no_rule_passes_what_was_not_explored() -> None:
+    races = Races(function="one", func=0x1000, rows=(SKIPPED,))
+    for result in run_rules(RULES, Facts(image=raced().image, races=races)):
+        assert result.status == "skipped"
 
 
 def test_environments_that_fail_alike_are_one_finding() -> None:

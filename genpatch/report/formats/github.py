@@ -57,6 +57,11 @@ def _property(text: str) -> str:
     return _data(printable(text)).replace(":", "%3A").replace(",", "%2C")
 
 
+def remark(command: str, line: str) -> str:
+    """Return an annotation that is about no file."""
+    return f"::{command} title=genpatch::{_data(printable(line))}\n"
+
+
 def _annotation(group: Group, names: dict[str, str], options: RenderOptions) -> str:
     first = group.findings[0]
     title = _property(f"genpatch ({group.rule} {group.name})")

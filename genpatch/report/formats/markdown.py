@@ -10,7 +10,7 @@ from ...audit.model import Status, plural
 from ..document import AuditDocument, FindingRecord
 from ..escape import printable
 from ..overview import facts
-from ..views import artefact_names, images_with_findings, is_undecided, open_findings, places, verdict, worst_first
+from ..views import artefact_names, images_with_findings, open_findings, places, undecided_rules, verdict, worst_first
 from . import RenderOptions
 
 NAME = "markdown"
@@ -46,7 +46,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         yield from _images(document, names, options)
     yield from _findings(document, names, options)
     rules = document.total.rules
-    undecided = [rule for rule in rules if is_undecided(rule)]
+    undecided = undecided_rules(document)
     for title, some in (
         ("Rules not run", [rule for rule in rules if rule.status == Status.SKIPPED]),
         ("Rules not decided", undecided),

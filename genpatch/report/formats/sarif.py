@@ -15,7 +15,7 @@ from ..document import AuditDocument, FindingRecord, ImageRecord, RuleRecord
 from ..escape import printable
 from ..fingerprint import fingerprint, unique
 from ..rule_docs import rule_docs
-from ..views import artefact_names, is_known, is_undecided, places, rule_rows, worst_first
+from ..views import artefact_names, is_known, places, rule_rows, undecided_rules, worst_first
 from . import RenderOptions
 
 NAME = "sarif"
@@ -132,10 +132,16 @@ def _rule(record: RuleRecord) -> Json:
 
 def _invocation(document: AuditDocument, records: list[RuleRecord], index: dict[str, int], cut: int) -> Json:
     failed = [record for record in records if record.status == Status.ERROR]
+    undecided = undecided_rules(document)
     notices = [
         {
             "level": "error",
-            "message": {"text": printable(f"{record.rule} {record.name} {_failure(record)}: {record.reason}")},
+            "message": {
+                "text": printable(
+                    f"{record.rule} {record.name} {'was not decided' if record in undecided else 'failed to run'}: "
+                    f"{record.reason}"
+                )
+            },
             "associatedRule": {"id": record.rule, "index": index[record.rule]},
         }
         for record in failed
@@ -145,10 +151,6 @@ def _invocation(document: AuditDocument, records: list[RuleRecord], index: dict[
     if cut:
         notices.append({"level": "warning", "message": {"text": f"{cut:,} findings are left out"}})
     return {"executionSuccessful": not failed and not document.trouble, "toolExecutionNotifications": notices}
-
-
-def _failure(record: RuleRecord) -> str:
-    return "was not decided" if is_undecided(record) else "failed to run"
 
 
 def _artifact(artefact: _Artefact) -> Json:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -17,10 +17,10 @@ from ..views import (
     artefact_names,
     groups,
     images_with_findings,
-    is_undecided,
     open_findings,
     places,
     shares,
+    undecided_rules,
     verdict,
 )
 from . import RenderOptions
@@ -134,10 +134,10 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         _group(page, group, budget, names if len(document.images) > 1 else {}, options)
         yield page.take()
     if options.summary:
-        rules = document.total.rules
-        broken = [rule for rule in rules if rule.status == Status.ERROR and not is_undecided(rule)]
+        rules, undecided = document.total.rules, undecided_rules(document)
+        broken = [rule for rule in rules if rule.status == Status.ERROR and rule not in undecided]
         _without_verdict(page, broken, "failed to run", "bold red")
-        _without_verdict(page, [rule for rule in rules if is_undecided(rule)], "not decided", "bold yellow")
+        _without_verdict(page, undecided, "not decided", "bold yellow")
         _without_verdict(page, [rule for rule in rules if rule.status == Status.SKIPPED], "not run", "bold")
         for run in getattr(document, "runs", ())[:1]:
             _listings(page, run)
@@ -323,7 +323,7 @@ def _entry(page: Page, entry: _Entry, level: str, names: dict[str, str], options
         page.line((f"... {entry.sites - len(examples):,} more", "dim"), indent=4)
 
 
-def _without_verdict(page: Page, rules: list[RuleRecord], title: str, style: str) -> None:
+def _without_verdict(page: Page, rules: Sequence[RuleRecord], title: str, style: str) -> None:
     """The rules without a verdict, those with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for rule in rules:

@@ -9,8 +9,8 @@ from ..formats import Render, get_format
 
 __all__ = ["CATALOG_FORMATS", "render_of"]
 
-_OWN = ("ktap", "markdown", "text")
-CATALOG_FORMATS = ("json", *_OWN)
+_OWN = ("concise", "github", "ktap", "markdown", "text")
+CATALOG_FORMATS = ("json", "ktap", "markdown", "text")
 """Formats for schemes: there are no findings to show."""
 
 

@@ -8,11 +8,25 @@ from dataclasses import dataclass
 
 from ...race.run import RaceRow
 from ...race.witness import WitnessLine, two_columns
-from ..racing import RaceDocument, ranked_kinds
+from ..racing import OWN, RaceDocument, ranked_kinds
 
-__all__ = ["Path", "Table", "cell", "paths", "rows_by", "shortened", "skipped", "tables", "verdict", "worst"]
+__all__ = [
+    "OWN_SAYS",
+    "Path",
+    "Table",
+    "cell",
+    "own_evidence",
+    "paths",
+    "rows_by",
+    "shortened",
+    "skipped",
+    "tables",
+    "verdict",
+    "worst",
+]
 
 NOTHING = "-"
+OWN_SAYS = "what the kernel's configuration, symbols and ftrace events say"
 _VERDICTS = ("unsafe", "unfinished", "safe", "skipped")
 
 
@@ -82,7 +96,7 @@ def cell(row: RaceRow | None, detail: int = 3) -> str:
     Args:
         row: None for no such row.
         detail: 3 for all kinds of failure and the number of states; 2 without states of what is unsafe; 1 for the
-            worst kind, with ``+`` if there are more; 0 for that alone.
+            worst kind, with ``+`` if there are more; 0 without a kind.
     """
     if row is None or row.verdict == "skipped":
         return NOTHING
@@ -91,19 +105,22 @@ def cell(row: RaceRow | None, detail: int = 3) -> str:
         return f"{row.verdict} {states}"
     kinds = ranked_kinds(row.kinds)
     if detail < 2:
-        word = kinds[0] + ("+" if len(kinds) > 1 else "")
-        return f"UNSAFE {word}" if detail else word.upper()
+        return _worst_kind(kinds) if detail else "UNSAFE"
     return f"UNSAFE {','.join(kinds)}" + (f" {states}" if detail == 3 else "")
 
 
+def _worst_kind(kinds: Sequence[str]) -> str:
+    return f"UNSAFE {kinds[0]}" + ("+" if len(kinds) > 1 else "")
+
+
 def worst(rows: Iterable[RaceRow]) -> tuple[str, str]:
-    """Return the worst verdict of some rows, and for a table a word: a kind, with ``+`` if there are more."""
+    """Return the worst verdict of some rows, and what stands in a table for it, as `cell` has it with detail 1."""
     rows = tuple(rows)
     found = min((row.verdict for row in rows), key=_VERDICTS.index, default="skipped")
     if found == "skipped":
         return found, NOTHING
     kinds = ranked_kinds(kind for row in rows for kind in row.kinds)
-    return found, found if found != "unsafe" else kinds[0] + ("+" if len(kinds) > 1 else "")
+    return found, found if found != "unsafe" else _worst_kind(kinds)
 
 
 def shortened(environments: Sequence[str]) -> str:
@@ -124,6 +141,12 @@ def skipped(rows: Iterable[RaceRow]) -> list[str]:
         why if all(place in why for place in places) else f"{shortened(list(dict.fromkeys(places)))}: {why}"
         for why, places in reasons.items()
     ]
+
+
+def own_evidence(document: RaceDocument) -> tuple[str, ...]:
+    """Return what a kernel's own environment was read from, if there are rows of that."""
+    names = {row.environment.partition(",")[0] for row in document.rows}
+    return document.evidence if OWN in names else ()
 
 
 def paths(document: RaceDocument) -> list[Path]:

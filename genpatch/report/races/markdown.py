@@ -11,7 +11,7 @@ from ..formats import RenderOptions
 from ..formats import markdown as audit_markdown
 from ..formats.markdown import code, prose
 from ..racing import RaceDocument
-from .cells import NOTHING, Table, cell, paths, skipped, tables, verdict, worst
+from .cells import NOTHING, OWN_SAYS, Table, cell, own_evidence, paths, skipped, tables, verdict, worst
 
 
 def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
@@ -28,7 +28,8 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     for table in listed:
         yield from _table(document, table)
     yield from _environments(document)
-    for title, lines in (("Settings", document.evidence), ("Notes", document.notes)):
+    notes = (*([f"function {document.function_choice}"] if document.function_choice else []), *document.notes)
+    for title, lines in ((f"Environment own: {OWN_SAYS}", own_evidence(document)), ("Notes", notes)):
         if lines:
             yield f"\n### {title}\n\n"
             yield from (f"- {prose(line)}\n" for line in lines)

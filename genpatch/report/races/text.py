@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ...audit.model import plural
 from ..document import AuditDocument
@@ -11,7 +12,7 @@ from ..formats import RenderOptions
 from ..formats import text as audit_text
 from ..formats.text import Page, Part
 from ..racing import RaceDocument
-from .cells import NOTHING, Table, cell, paths, skipped, tables, verdict, worst
+from .cells import NOTHING, OWN_SAYS, Table, cell, own_evidence, paths, skipped, tables, verdict, worst
 
 MAX_WIDTH, MIN_WIDTH, GAP = 120, 72, 2
 FEW = 3
@@ -45,8 +46,8 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
 
 
 def _kernel(page: Page, document: RaceDocument, options: RenderOptions) -> Iterator[str]:
-    """The audit's report, with a table behind the facts of the image and the paths at its end."""
-    chunks = audit_text.render(document, options)
+    """The audit's report, with a table behind the facts of the image, the paths at its end and then the verdict."""
+    chunks = audit_text.render(document, replace(options, verdict=False))
     if options.summary:
         yield next(chunks)
         for table in tables(document):
@@ -54,7 +55,10 @@ def _kernel(page: Page, document: RaceDocument, options: RenderOptions) -> Itera
             page.line((table.subject, "bold"))
             _table(page, table, options)
             _reasons(page, _whys(document, table))
-        page.labelled((f"  {'own':9} ", "dim"), ("; ".join(document.evidence), ""))
+        if document.function_choice:
+            page.labelled((f"  {'function':9} ", "dim"), (document.function_choice, ""))
+        if evidence := own_evidence(document):
+            page.labelled((f"  {'own':9} ", "dim"), (f"{OWN_SAYS}: {'; '.join(evidence)}", ""))
         for line in document.notes:
             page.labelled((f"  {'note':9} ", "dim"), (line, ""))
         page.labelled((f"  {'explored':9} ", "dim"), (_rate(document), ""))
@@ -63,7 +67,11 @@ def _kernel(page: Page, document: RaceDocument, options: RenderOptions) -> Itera
     if options.witness:
         page.line()
         _witnesses(page, document)
-        yield page.take()
+    elif options.summary:
+        page.line()
+    if options.summary:
+        audit_text.say_verdict(page, document)
+    yield page.take()
 
 
 def _table(page: Page, table: Table, options: RenderOptions) -> None:
@@ -87,7 +95,9 @@ def _table(page: Page, table: Table, options: RenderOptions) -> None:
             for each, width in zip(row, columns, strict=True)
         ]
         page.row((f"  {name:<{first}}", ""), *cells)
-    if detail < 2 and any(each is not None and len(each.kinds) > 1 for row in table.cells for each in row):
+    if detail == 0:
+        page.line(("a wider terminal or another format shows each kind of failure", "dim"), indent=2)
+    elif detail == 1 and any(each is not None and len(each.kinds) > 1 for row in table.cells for each in row):
         page.line(("+ more than one kind of failure: a wider terminal or another format shows each", "dim"), indent=2)
 
 
