@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import replace as with_
 
 from ..race.model import Kind
-from ..race.run import RaceRow, explored, nothing_explored, undecided
+from ..race.rows import RaceRow, nothing_explored, undecided
 from .facts import Facts, join_names
 from .live import patching
 from .model import Finding, Skip, Undecided, plural
@@ -112,6 +112,7 @@ def raced(
         max_states: of each transition.
     """
     from ..race.kernel import kernel_races, pair_of
+    from ..race.run import explored
 
     routines = dict(FRAME)
     for name in without:

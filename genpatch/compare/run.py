@@ -14,7 +14,8 @@ from ..errors import GenpatchError
 from ..image.model import KernelImage
 from ..machine.memory import PAGE
 from ..race.environment import ENVIRONMENTS
-from ..race.run import RaceRow, catalog_rows
+from ..race.rows import RaceRow
+from ..race.run import catalog_rows
 from ..schemes import CATALOG, CallScheme
 from ..schemes.model import Need, OpsIn, Place
 from ..sites.infer import SchemeVerdict

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from ..machine.memory import Memory
 from ..units import Span, as_hex
+
+if TYPE_CHECKING:
+    from ..machine.memory import Memory
 
 __all__ = ["Act", "Behaviour", "Broken", "Event", "Kind", "Scenario", "Site"]
 

@@ -4,26 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..isa.insn import decode
 from ..units import as_hex
 from .explore import Explorer, Result, Step
 from .model import Act, Kind
+from .rows import WitnessLine
 from .victim import Local
 from .worlds import HART_NAMES
 
-__all__ = ["WitnessLine", "lines_of", "two_columns"]
+__all__ = ["lines_of", "two_columns"]
 
 _LEFT = 46
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessLine:
-    """One line: who did it (``patcher``, ``patcher 2``, ``victim``, ``harts``) and what."""
-
-    who: str
-    text: str
 
 
 def lines_of(result: Result, kind: Kind) -> list[WitnessLine]:

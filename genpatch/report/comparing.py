@@ -14,7 +14,7 @@ from .. import __version__
 from ..audit.model import plural
 from ..compare.own import OwnPatching
 from ..compare.run import RACED, TOGGLED, TRACERS, Comparison, SchemeRow, finds_by, worst
-from ..race.run import RaceRow
+from ..race.rows import RaceRow
 from ..units import U64Array, as_hex
 from .document import COMPARE_SCHEMA
 from .escape import printable

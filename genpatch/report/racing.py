@@ -20,7 +20,8 @@ from ..race.environment import Environment, get_environment
 from ..race.explore import MOST_STATES
 from ..race.kernel import KernelRaces, kernel_races, pair_of
 from ..race.model import Kind, Scenario
-from ..race.run import Progress, RaceRow, catalog_rows, explored, nothing_explored, undecided
+from ..race.rows import RaceRow, nothing_explored, undecided
+from ..race.run import Progress, catalog_rows, explored
 from ..schemes import CallScheme
 from ..units import as_hex
 from .build import build_document, image_record, summarise

@@ -36,7 +36,8 @@ from genpatch.image.model import KernelImage
 from genpatch.image.read import read_image
 from genpatch.race.environment import Environment, get_environment
 from genpatch.race.kernel import functions_by_alignment, kernel_races
-from genpatch.race.run import RaceRow, explored
+from genpatch.race.rows import RaceRow
+from genpatch.race.run import explored
 from genpatch.race.witness import two_columns
 from genpatch.verify.run import Verification, verify
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from genpatch.race.model import Kind
-from genpatch.race.run import RaceRow
-from genpatch.race.witness import WitnessLine
+from genpatch.race.rows import RaceRow, WitnessLine
 from genpatch.verify.contract import Promise
 from genpatch.verify.life import state_names
 

@@ -11,7 +11,8 @@ from genpatch.image.model import KernelImage
 from genpatch.race.environment import Preemption
 from genpatch.race.kernel import KernelRaces, kernel_races
 from genpatch.race.model import Act, Scenario
-from genpatch.race.run import RaceRow, explored
+from genpatch.race.rows import RaceRow
+from genpatch.race.run import explored
 from tests.race.kernels import MUTEX, call_ops, pair
 from tests.race.test_observe import FLUSH, WRITE
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from genpatch.race.catalog import scenario_of
 from genpatch.race.environment import ENVIRONMENTS, get_environment
-from genpatch.race.run import RaceRow, catalog_rows, explored
+from genpatch.race.rows import RaceRow
+from genpatch.race.run import catalog_rows, explored
 from genpatch.race.witness import two_columns
 from genpatch.schemes import CATALOG, get_scheme
 

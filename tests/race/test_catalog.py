@@ -13,7 +13,8 @@ import pytest
 
 from genpatch.race.catalog import NoScenarioError, scenario_of
 from genpatch.race.environment import get_environment
-from genpatch.race.run import RaceRow, catalog_rows, explored
+from genpatch.race.rows import RaceRow
+from genpatch.race.run import catalog_rows, explored
 from genpatch.schemes import CATALOG, get_scheme
 
 PAIRS = ("pair-t0", "mcount-ra16")

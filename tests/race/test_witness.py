@@ -8,7 +8,8 @@ import pytest
 from genpatch.race.environment import get_environment
 from genpatch.race.explore import explore
 from genpatch.race.model import Kind
-from genpatch.race.witness import WitnessLine, lines_of, two_columns
+from genpatch.race.rows import WitnessLine
+from genpatch.race.witness import lines_of, two_columns
 
 from .test_litmus import TESTS, Litmus
 

@@ -20,8 +20,7 @@ from genpatch.audit.registry import all_rules
 from genpatch.audit.runner import run_rule, run_rules
 from genpatch.errors import UsageError
 from genpatch.race.environment import ENVIRONMENTS, Environment
-from genpatch.race.run import RaceRow, nothing_explored, undecided
-from genpatch.race.witness import WitnessLine
+from genpatch.race.rows import RaceRow, WitnessLine, nothing_explored, undecided
 from genpatch.report.build import build_document, image_record, summarise
 from genpatch.report.formats import RenderOptions, format_names
 from genpatch.report.races import CATALOG_FORMATS, render_of

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...race.run import RaceRow
-from ...race.witness import WitnessLine, two_columns
+from ...race.rows import RaceRow, WitnessLine
+from ...race.witness import two_columns
 from ..racing import OWN, RaceDocument, ranked_kinds
 
 __all__ = [

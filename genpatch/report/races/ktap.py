@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...race.run import RaceRow
+from ...race.rows import RaceRow
 from ...race.witness import two_columns
 from ..document import AuditDocument
 from ..escape import printable
