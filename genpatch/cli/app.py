@@ -12,6 +12,7 @@ import typer
 from .. import __version__
 from ..errors import GenpatchError
 from .audit import audit
+from .check import check
 from .compare import compare
 from .emit import emit
 from .explain import explain, rules
@@ -35,6 +36,7 @@ app.command()(verify)
 app.command()(race)
 app.command()(compare)
 app.command()(emit)
+app.command()(check)
 app.command()(rules)
 app.command()(explain)
 app.command()(schemes)
