@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from ..isa.insn import decode
@@ -15,7 +16,7 @@ from .worlds import HART_NAMES
 
 __all__ = ["lines_of", "two_columns"]
 
-_LEFT = 46
+_LEFT, _RIGHT = 34, 38
 
 
 def lines_of(result: Result, kind: Kind) -> list[WitnessLine]:
@@ -31,19 +32,20 @@ def lines_of(result: Result, kind: Kind) -> list[WitnessLine]:
 
 
 def two_columns(lines: list[WitnessLine]) -> list[str]:
-    """Return a witness as text in two columns, as a mail can quote it."""
-    width = max((len(line.text) for line in lines if _is_left(line)), default=0)
-    width = min(max(width, 24), _LEFT)
-    shown = [f"{'patcher':<{width}} | victim", f"{'-' * width}-+-{'-' * 40}"]
+    """Return a witness as text in two columns of 75 together, as a mail can quote it."""
+    shown = [f"{'patcher':<{_LEFT}} | victim", f"{'-' * (_LEFT + 1)}+{'-' * (_RIGHT + 1)}"]
     for line in lines[:-1]:
         text = f"2: {line.text}" if line.who == "patcher 2" else line.text
-        if not _is_left(line):
-            shown.append(f"{'':<{width}} | {text}")
-        elif len(text) > width:
-            shown += [text, f"{'':<{width}} |"]
+        if _is_left(line):
+            shown += [f"{part:<{_LEFT}} |" for part in _wrapped(text, _LEFT)]
         else:
-            shown.append(f"{text:<{width}} |")
-    return [*shown, f"=> {lines[-1].text}"]
+            shown += [f"{'':<{_LEFT}} | {part}" for part in _wrapped(text, _RIGHT)]
+    return [*shown, *_wrapped(f"=> {lines[-1].text}", _LEFT + _RIGHT + 3)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text behind words; what follows its first line is indented, and what has no spaces stays whole."""
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _is_left(line: WitnessLine) -> bool:

@@ -22,48 +22,50 @@ def shown(name: str, environment: str, kind: Kind) -> str:
 
 def test_stopped_between_two_words() -> None:
     expected = """\
-patcher                                        | victim
------------------------------------------------+-----------------------------------------
-                                               | calls func on hart 1
-                                               | func: nop
-stop_machine                                   |
-                                               | (preempted at func+0x4)
-store 8 at func = 0x740282e700200297 (auipc and jalr)
-                                               |
-fence.i                                        |
-end of stop_machine                            |
-                                               | func+0x4: jalr t0, t0, 0x740
-                                               | pc = 0x500000000744
+patcher                            | victim
+-----------------------------------+---------------------------------------
+                                   | calls func on hart 1
+                                   | func: nop
+stop_machine                       |
+                                   | (preempted at func+0x4)
+store 8 at func =                  |
+  0x740282e700200297 (auipc and    |
+  jalr)                            |
+fence.i                            |
+end of stop_machine                |
+                                   | func+0x4: jalr t0, t0, 0x740
+                                   | pc = 0x500000000744
 => wild: the pc is 0x500000000744, outside of func"""
     assert shown("pair, stopped", "stop-preempt", Kind.WILD).startswith(expected)
 
 
 def test_stale() -> None:
-    expected = """\
-patcher                                        | victim
------------------------------------------------+-----------------------------------------
-store 4 at func = 0x280002ef (jal)             |
-fence                                          |
-returns                                        |
-                                               | calls func on the patcher's hart, the patcher has returned
-                                               | func: nop  [stale]
-                                               | enters the body
-=> stale: a call after the patcher has returned is not traced; it must be traced by ops A"""
-    lines = shown("no local fence.i", "up", Kind.STALE).splitlines()
-    assert [line.replace(" ", "") for line in lines if not line.startswith("---")] == [
-        line.replace(" ", "") for line in expected.splitlines() if not line.startswith("---")
-    ]
+    assert (
+        shown("no local fence.i", "up", Kind.STALE)
+        == """\
+patcher                            | victim
+-----------------------------------+---------------------------------------
+store 4 at func = 0x280002ef (jal) |
+fence                              |
+returns                            |
+                                   | calls func on the patcher's hart, the
+                                   |   patcher has returned
+                                   | func: nop  [stale]
+                                   | enters the body
+=> stale: a call after the patcher has returned is not traced; it must be
+  traced by ops A"""
+    )
 
 
 def test_two_patchers_are_told_apart() -> None:
     lines = shown("neighbours", "two-patchers", Kind.LOST).splitlines()
     assert any(line.startswith("2: map slot to") for line in lines)
     assert any(line.startswith("map slot to") for line in lines)
-    assert lines[-1].startswith("=> lost: the store to ")
+    assert any(line.startswith("=> lost: the store to ") for line in lines)
 
 
 def test_what_a_load_has_seen() -> None:
-    text = shown("pointer on 4 mod 8", "smp", Kind.OPS)
+    text = " ".join(shown("pointer on 4 mod 8", "smp", Kind.OPS).replace("|", " ").split())
     assert "-> 0xffffaf8101402080" in text
     assert text.endswith("is loaded as 0xffffaf8101402080, torn")
 
@@ -80,24 +82,33 @@ def test_migration_is_said() -> None:
     assert "[stale]" in text
 
 
-def test_columns_are_as_wide_as_needed() -> None:
+def test_columns_fit_a_mail() -> None:
     lines = [
         WitnessLine("patcher", "x" * 60),
+        WitnessLine("patcher 2", "one two three four five six seven eight"),
         WitnessLine("harts", "(y)"),
         WitnessLine("victim", "z"),
         WitnessLine("", "w"),
     ]
     assert two_columns(lines) == [
-        f"{'patcher':<46} | victim",
-        f"{'-' * 46}-+-{'-' * 40}",
-        "x" * 60,
-        f"{'':<46} |",
-        f"{'(y)':<46} |",
-        f"{'':<46} | z",
+        f"{'patcher':<34} | victim",
+        f"{'-' * 35}+{'-' * 39}",
+        "x" * 60 + " |",  # what has no spaces stays whole
+        f"{'2: one two three four five six':<34} |",
+        f"{'  seven eight':<34} |",
+        f"{'(y)':<34} |",
+        f"{'':<34} | z",
         "=> w",
     ]
-    short = two_columns([WitnessLine("victim", "z"), WitnessLine("", "w")])
-    assert short[0] == f"{'patcher':<24} | victim"
+
+
+@pytest.mark.parametrize(
+    "test", [test for test in TESTS if test.kinds], ids=lambda test: f"{test.name} | {test.environment}"
+)
+def test_no_line_is_too_long(test: Litmus) -> None:
+    result = explore(test.scenario, get_environment(test.environment))
+    for kind in result.witnesses:
+        assert max(map(len, two_columns(lines_of(result, kind)))) <= 75
 
 
 @pytest.mark.parametrize(

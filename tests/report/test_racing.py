@@ -241,7 +241,7 @@ def test_many_schemes() -> None:
 def test_witnesses() -> None:
     assert "=> " not in rendered(MIXED)
     text = rendered(MIXED, witness=True)
-    assert "one change: wild in up, smp\n  patcher                  | victim\n" in text
+    assert "one change: wild in up, smp\n  patcher                            | victim\n" in text
     assert "  => stale: something breaks\n" in text
 
 
@@ -312,7 +312,7 @@ def test_markdown() -> None:
     )
     assert "| up | safe 1,234 | **UNSAFE wild,stale 1,234** | - |\n" in text
     assert "- one has no retire\n" in text
-    assert "```text\npatcher                  | victim\n" in text
+    assert "```text\npatcher                            | victim\n" in text
     assert "preemption=none" in text
     assert "```" not in rendered(two, "markdown")
 
