@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,7 @@ import typer
 from ..errors import InputError, UsageError
 from .audit import read_config, read_system_map, require, targets_of
 from .output import write_out
+from .progress_line import progress_line
 
 if TYPE_CHECKING:
     from ..schemes import CallScheme
@@ -74,7 +75,7 @@ def compare(
     )
     with _folder(svg):
         image = read_image(open_content(resolve(kernel)), options)
-        with _progress(quiet) as progress:
+        with progress_line(quiet) as progress:
             comparison = compare_schemes(image, schemes=chosen, frame=frame, progress=progress)
         for name, path in targets:
             chunks = RENDERERS[name](comparison, notes=not quiet, width=_width(path))
@@ -198,15 +199,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Say on a terminal what is being done."""
-    from ..report.escape import printable
-
-    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    yield lambda line: print(f"\r\033[K{printable(line)}", end="", file=sys.stderr, flush=True)
-    print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..errors import UsageError
 from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of
 from .exits import exit_status
 from .output import write_out
+from .progress_line import progress_line
 
 if TYPE_CHECKING:
     from ..audit.model import Rule
@@ -202,7 +202,7 @@ def _of_schemes(
     kinds = [kind for kind in TRANSITIONS if not transitions or kind in transitions]
     environments = _environments(env)
     rows = len(schemes) * len(environments) * len(kinds)
-    with _progress(quiet) as progress:
+    with progress_line(quiet) as progress:
         return catalog_document(
             schemes,
             environments,
@@ -244,7 +244,7 @@ def _of_kernel(
     image = read_image(open_content(resolve(path)), options)
     if not image.kind.is_kernel:
         raise UsageError(f"{path}: {image.kind}, expected a linked kernel")
-    with _progress(quiet) as progress:
+    with progress_line(quiet) as progress:
         return kernel_document(
             image,
             rules,
@@ -319,15 +319,3 @@ def _list_environments() -> None:
         values = ", ".join(f"{each} (default)" if each == value else each for each in CHOICES[name])
         lines += laid_out(f"  {name}", width, values)
     write_out(f"{line}\n" for line in lines)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Say on a terminal what is being explored."""
-    from ..report.escape import printable
-
-    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    yield lambda line: print(f"\r\033[K{printable(line)}", end="", file=sys.stderr, flush=True)
-    print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +11,9 @@ import typer
 from ..errors import GenpatchError, UsageError
 from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of, tell_trouble
 from .exits import exit_status
+from .progress_line import progress_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..image.containers import InputRef
     from ..report.verifying import RunRecord
 
@@ -91,7 +86,7 @@ def verify(
     if modules and function:
         raise UsageError("--function picks sites of the kernel: leave out --modules")
     found = _modules_in(modules or [])
-    with _progress(quiet) as progress:
+    with progress_line(quiet) as progress:
         document = verify_document(
             image,
             rules,
@@ -146,15 +141,3 @@ def _not_run(run: RunRecord, is_chosen: bool) -> str:
         return ""
     reasons = [f"{state.state}: {state.skipped}" for state in run.states if state.skipped]
     return "; ".join(reasons[:3] or run.notes[-1:]) or "no reason is known"
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Say on a terminal which state is being run."""
-    from ..report.escape import printable
-
-    if quiet or os.environ.get("CI") or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    yield lambda name: print(f"\r\033[K{printable(name)}", end="", file=sys.stderr, flush=True)
-    print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -217,24 +217,19 @@ class Hart:
 
     def step(self) -> Outcome | None:
         """Execute one instruction, hooks and breakpoints aside; None if there is more to execute."""
-        self._started = self._left = 1
         self._refresh()
-        self.memory.observer = self._observe
-        try:
-            return self._execute()
-        except _Halt as halt:
-            return halt.outcome
-        except Trap as trap:
-            return self._take(trap)
-        finally:
-            self._count_retired()
+        return self._one(None)
 
     def issue(self, word: int) -> Outcome | None:
         """Execute an instruction as if it had been fetched at pc, whatever is in memory there; otherwise as `step`."""
+        return self._one(word)
+
+    def _one(self, word: int | None) -> Outcome | None:
+        """Execute the instruction at pc, or a given word in its place."""
         self._started = self._left = 1
         self.memory.observer = self._observe
         try:
-            return self._execute(self._made_of(self.pc, word))
+            return self._execute(None if word is None else self._made_of(self.pc, word))
         except _Halt as halt:
             return halt.outcome
         except Trap as trap:

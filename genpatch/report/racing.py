@@ -280,12 +280,8 @@ def kernel_document(
     made = kernel_races(image, function=name, writers=True, progress=progress)
     worlds = kernel_environments(environments, made.settings)
     scenarios = (*made.scenarios, *_pairs(made))
-    names = [scenario.name for scenario in scenarios]
-    for wanted in transitions:
-        if wanted not in names:
-            raise UsageError(f"--transition {wanted!r}: of this kernel there are {', '.join(names)}")
+    chosen = _chosen(scenarios, transitions)
     rows: list[RaceRow] = []
-    chosen = [scenario for scenario in scenarios if not transitions or scenario.name in transitions]
     for scenario in chosen:
         for world in worlds:
             tell(f"{scenario.name} in {world.name}")
@@ -349,6 +345,19 @@ def _pairs(made: KernelRaces) -> list[Scenario]:
     if not {"enable", _POKE} <= set(by_name):
         return []
     return [pair_of(by_name["enable"], by_name[_POKE])]
+
+
+def _chosen(scenarios: Sequence[Scenario], transitions: Sequence[str]) -> list[Scenario]:
+    """Return the scenarios of some names, all without any.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
+    names = [scenario.name for scenario in scenarios]
+    for wanted in transitions:
+        if wanted not in names:
+            raise UsageError(f"--transition {wanted!r}: of this kernel there are {', '.join(names)}")
+    return [scenario for scenario in scenarios if not transitions or scenario.name in transitions]
 
 
 def _subject(made: KernelRaces, scenario: Scenario) -> str:
