@@ -26,6 +26,7 @@ LAYERS = (
     ("compare",),
     ("emit",),
     ("check",),
+    ("prove",),
     ("report",),
     ("cli",),
 )
@@ -33,7 +34,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OWNERS = {
     "elftools": {"image"},
     "capstone": {"isa"},
-    "jinja2": {"emit", "check", "schemes", "report"},
+    "jinja2": {"emit", "check", "prove", "schemes", "report"},
     "unidiff": {"emit", "check"},
     "tree_sitter": {"emit", "check"},
     "tree_sitter_c": {"emit", "check"},

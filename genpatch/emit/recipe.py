@@ -68,6 +68,7 @@ class Recipe:
         trees: which trees it is for, in words.
         look: says how a tree stands to it, by looking into its files and never by its version.
         plan: the patches for a tree that it can be made for.
+        cover: template of the letter before them; subject in its first line, as in a message.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Recipe:
     trees: str
     look: Callable[[Tree], State]
     plan: Callable[[Tree], list[PatchPlan]]
+    cover: str = "cover.j2"
 
 
 @cache

@@ -136,7 +136,7 @@ def _patches(
 def _cover(tree: Tree, recipe: Recipe, patches: Sequence[Patch], ends: Sequence[str]) -> Cover:
     base = tree.public_base
     subject, body = message(
-        "cover.j2",
+        recipe.cover,
         name=recipe.name,
         version=tree.version,
         summary=recipe.summary,
