@@ -150,14 +150,16 @@ def scheme_of(sample: Sample) -> Scheme:
     """Return what a sample's scheme means for its build: as written down here, or as its record in the catalog says."""
     if not sample.record:
         return SCHEMES[sample.scheme]
+    from genpatch.schemes.sources import frame_of
+
     record, nop = record_of(sample.record), 2 if "c" in sample.march.partition("_")[0] else 4
-    define = ["FRAME_REGS" if frame_of(record) == "regs" else "FRAME_ARGS"]
-    if record.ip_offset != entry_of(record):
-        define.append("ADJUST")
     return Scheme(
         sled=f"{(record.before + record.after) // nop},{record.before // nop}",
         align=record.alignment,
-        define=tuple(define),
+        define=(
+            "FRAME_REGS" if frame_of(record) == "regs" else "FRAME_ARGS",
+            *(("ADJUST",) if adjusts(record) else ()),
+        ),
         trampoline="trampolines.S",
     )
 
@@ -222,90 +224,48 @@ def record_of(name: str) -> CallScheme:
     return CATALOG[name]
 
 
-def frame_of(record: CallScheme) -> str:
-    """Return which frame a scheme's trampolines make: released kernels that had one for each tracer saved pt_regs."""
-    return "regs" if record.ops_in.value == "own" else "args"
+def adjusts(record: CallScheme) -> bool:
+    """Tell whether a site is elsewhere than where a compiler's nops begin."""
+    from genpatch.schemes.patching import entry_offset
+
+    return entry_offset(record) != record.ip_offset
 
 
-def entry_of(record: CallScheme) -> int:
-    """Return where a compiler's entry for a function is, minus func: where its nops start, behind a landing pad."""
-    return 4 if any(need.value == "landing pad" for need in record.needs) else -record.before
-
-
-def render(record: CallScheme, target: Path, *, fastcc: bool) -> None:
-    """Write scheme.h and the assembly of a scheme into a new directory."""
+def sources_for(record: CallScheme) -> dict[str, str]:
+    """Return what is rendered from a scheme's record, by file name."""
     try:
-        from genpatch.schemes.trampoline import OpsLayout, dispatcher_source, trampoline_source
+        from genpatch.schemes.sources import sources_of
+        from genpatch.schemes.trampoline import OpsLayout
 
-        files = {"scheme.h": scheme_header(record)}
-        names = ("first", "second") if record.owner == "bpf" else ("ftrace_caller",)
-        if record.owner == "ftrace" and record.ops_in.value == "own":
-            names += ("ftrace_regs_caller",)
-        for name in names:
-            layout = OpsLayout(direct_call=_DIRECT_CALL)
-            text = trampoline_source(record, frame=frame_of(record), ops=_OPS, layout=layout, fastcc=fastcc)
-            files[f"{name}.s"] = text.replace(f"{_OPS:#x}", f"run_{name}" if record.owner == "bpf" else "ops")
-        if record.dispatcher is not None:
-            files["dispatcher.s"] = dispatcher_source(record)
+        return sources_of(record, OpsLayout(direct_call=_DIRECT_CALL))
     except ImportError as error:
         raise BuildError(f"templates cannot be rendered: {error}") from error
+
+
+def render(record: CallScheme, target: Path) -> None:
+    """Write scheme.h, the patching and the assembly of a scheme into a new directory."""
     target.mkdir(parents=True)
-    for name, text in files.items():
+    for name, text in {"scheme.h": scheme_header(record), **sources_for(record)}.items():
         (target / name).write_text(text, encoding="utf-8")
 
 
 _DIRECT_CALL = 32  # as struct ftrace_ops of sample.h
-_OPS = 0x0B5E_55ED  # an address that a symbol takes the place of
-_HOLES = (("{hi20}", "HI20_AT"), ("{lo12}", "LO12_AT"))
 
 
 def scheme_header(record: CallScheme) -> str:
-    """Return a scheme's record as C: words, where their holes are, and the stores of each transition."""
-    values: dict[str, object] = {
-        "BEFORE": record.before,
-        "AFTER": record.after,
-        "IP_OFFSET": record.ip_offset,
-        "ENTRY_TO_IP": record.ip_offset - entry_of(record),
-        "FROZEN": int(record.frozen_auipc),
-        "DISABLED": _words(record.disabled),
-        "ENABLED": _words(record.enabled),
-    }
-    at = 0
-    for line in record.enabled:
-        is_dword = line.startswith(".dword")
-        holes = (*_HOLES, ("{target}", "DWORD_AT" if is_dword else "JAL_AT"))
-        values |= {name: at for hole, name in holes if hole in line}
-        at += 8 if is_dword else 4
-    for name, distance in (("LITERAL", record.literal), ("DISPATCHER", record.dispatcher)):
-        if distance is not None:
-            values[name] = f"({distance})"
+    """Return what the sources around a scheme's patching need to know of it."""
     flags = {
         "OWN": record.ops_in.value == "own",
         "IN_SLOT": record.ops_in.value == "slot",
         "OWN_OPS_FLAG": record.literal is not None,
         "ALLOCATED": any(store.place.value == "trampoline" for store in record.enable),
         "LINK_RA": record.link.value == "ra",
-        "STOPPED": any(need.value == "stop_machine" for need in record.needs),
+        "DISPATCHER": record.dispatcher is not None,
     }
-    values |= {name: 1 for name, is_set in flags.items() if is_set}
-    for name in ("init", "enable", "change", "disable"):
-        values[name.upper()] = " ".join(
-            {
-                "func": f"SITE({store.at}, {store.width}, {int(store.is_published)})",
-                "slot": f"SLOT({int(store.is_published)})",
-                "trampoline": "TRAMPOLINE",
-            }[store.place.value]
-            for store in getattr(record, name)
-        )
+    values = {"AFTER": record.after, "LITERAL": record.literal or 0} | {
+        name: 1 for name, is_set in flags.items() if is_set
+    }
     return "".join(f"#define {name} {value}\n" for name, value in values.items())
-
-
-def _words(lines: tuple[str, ...]) -> str:
-    """Return instructions as a list of words, with nothing in their holes."""
-    from genpatch.isa.assemble import assemble
-
-    data = assemble("\n".join(lines).format(hi20=0, lo12=0, target=0), 0)
-    return ", ".join(f"{int.from_bytes(data[at : at + 4], 'little'):#010x}" for at in range(0, len(data), 4))
 
 
 # --- building
@@ -333,12 +293,12 @@ class Workshop:
                 self._objects[command] = self._pool.submit(self._compile, command, target)
             return self._objects[command]
 
-    def rendered(self, name: str, *, fastcc: bool) -> Path:
+    def rendered(self, name: str) -> Path:
         """Return the directory of what is rendered for a scheme of the catalog."""
-        target = self.directory / ("fastcc" if fastcc else "plain") / name
+        target = self.directory / "schemes" / name
         with self._lock:
             if target not in self._rendered:
-                render(record_of(name), target, fastcc=fastcc)
+                render(record_of(name), target)
                 self._rendered.add(target)
         return target
 
@@ -377,10 +337,10 @@ def objects_of(sample: Sample, workshop: Workshop) -> list[Path]:
 
 def _places(sample: Sample, source: str, workshop: Workshop) -> tuple[str, ...]:
     """Return where a source finds what is rendered for it."""
-    if '"scheme.h"' not in _text(source):
+    if not {'"scheme.h"', '"patching.c"'} & set(re.findall(r'#include ("[^"]*")', _text(source))):
         return ()
     name = sample.bpf if source.startswith("bpf.") else sample.record
-    place = workshop.rendered(name, fastcc=sample.toolchain == "clang")
+    place = workshop.rendered(name)
     return (f"-I{place}", f"-Wa,-I{place}") if source.endswith(".S") else (f"-I{place}",)
 
 
@@ -485,6 +445,11 @@ def update_manifest(sample: Sample, files: list[Path]) -> None:
     versions = ", ".join(f'"{version(tool)}"' for tool in tools_of(sample))
     digests = "".join(f'"{file.name}" = "{digest(file.read_bytes())}"\n' for file in files)
     text = re.sub(r"^toolchain = .*$", f"toolchain = [{versions}]", text, count=1, flags=re.MULTILINE)
+    if sample.record:
+        sources = sources_for(record_of(sample.bpf or sample.record))
+        listed = "".join(f'"{name}" = "{digest(source.encode())}"\n' for name, source in sources.items())
+        text = re.sub(r"^\[sources\]\n(?:\".*\n)*\n?", "", text, flags=re.MULTILINE)
+        text = text.replace("[sha256]\n", f"[sources]\n{listed}\n[sha256]\n", 1)
     text = re.sub(r"^\[sha256\]\n(?:\".*\n)*", f"[sha256]\n{digests}", text, count=1, flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
 

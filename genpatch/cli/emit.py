@@ -25,6 +25,9 @@ def emit(
     linux: Annotated[
         Path | None, typer.Option("--linux", metavar="TREE", help="Kernel source tree or git work tree; only read.")
     ] = None,
+    base: Annotated[
+        str, typer.Option("--base", metavar="COMMIT", help="Make it for this commit of TREE, not for what lies there.")
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files as git format-patch does.")
     ] = None,
@@ -50,6 +53,10 @@ def emit(
 ) -> None:
     """Make a patch series that fits a kernel tree: from its own text, at places found by what stands there.
 
+    Without --linux: the sources of a scheme, of any that 'genpatch schemes' lists: what patches its sites, as C, and
+    its trampolines. They are printed after they were assembled, executed in a bundled sample that is built from them,
+    and explored beside concurrent calls; what came of it goes to stderr, and the exit status is 1 if it is not good.
+
     The tree is looked at, not its version: what is there already, or has no place there, is said. Every diff is
     read back and applied in memory before anything is written. The author is who git says you are, or genpatch;
     the date is --date, SOURCE_DATE_EPOCH, that of the tree's last commit, or a fixed one: two runs give the same
@@ -61,22 +68,48 @@ def emit(
     if listing:
         if name:
             raise UsageError(f"--list lists everything: leave out {name!r}")
-        write_out(_listed(open_tree(linux) if linux is not None else None))
+        write_out(_listed(open_tree(linux, base) if linux is not None else None))
         return
     if not name:
         raise UsageError("name what to make; 'genpatch emit --list' lists what there is")
-    recipe = find_recipe(name)
     if linux is None:
-        raise UsageError(f"{name}: name the kernel source tree it is for: --linux TREE")
+        if base or mbox or branch or dry_run or cover or signoff or trailer or date:
+            raise UsageError("patches are made for a tree: name it with --linux TREE")
+        _print_sources(name, output, force=force, quiet=quiet)
+        return
+    recipe = find_recipe(name)
     if not (output is not None or mbox or branch or dry_run):
         raise UsageError("where to: -o DIR, --mbox FILE, --branch BRANCH or --dry-run")
     for line in trailer or ():
         if not re.fullmatch(r"[A-Z][A-Za-z-]+: \S[^\r\n]*", line):
             raise UsageError(f"--trailer {line!r}: expected 'Name: text'")
     when = _date(date)
-    tree = open_tree(linux)
+    tree = open_tree(linux, base)
     series = make_series(tree, recipe, with_cover=cover, signoff=signoff, trailers=trailer or (), date=when)
     _write(tree, series, output, mbox, branch, dry_run, force, quiet)
+
+
+def _print_sources(name: str, output: Path | None, *, force: bool, quiet: bool) -> None:
+    """Print or write the sources of a scheme, and what trying them has shown.
+
+    Raises:
+        UsageError: the name is no scheme's.
+        Exit: they are not what they should be.
+    """
+    from ..emit.sources import scheme_name, scheme_sources
+    from ..emit.write import write_files
+
+    sources = scheme_sources(scheme_name(name))
+    if output is None:
+        write_out(f"==> {file} <==\n{text}\n" for file, text in sources.files.items())
+    else:
+        write_files({output / file: text for file, text in sources.files.items()}, directory=output, force=force)
+        if not quiet:
+            write_out(f"{output / file}\n" for file in sources.files)
+    for line in sources.verdict:
+        typer.echo(f"genpatch: {sources.scheme.name}: {line}", err=True)
+    if not sources.passed:
+        raise typer.Exit(1)
 
 
 def _write(
@@ -99,6 +132,8 @@ def _write(
         if not dry_run:
             set_branch(tree, series, branch, commit, force=force)
         said.append(f"branch {branch} {commit[:12]}".rstrip() + "\n")
+        if not dry_run and not quiet:
+            said.append(_next_steps(tree, branch))
     if dry_run:
         said = [f"would write {line}" for line in said] or [f"{patch.subject}\n" for patch in series.patches]
     if mbox == "-" and not dry_run:
@@ -107,6 +142,12 @@ def _write(
         write_out(said)
     for note in series.notes if not quiet else ():
         typer.echo(f"genpatch: note: {note}", err=True)
+
+
+def _next_steps(tree: Tree, branch: str) -> str:
+    """Return the commands that make a branch a series of b4's, as its manual has them."""
+    steps = (f"git switch {branch}", f"b4 prep -e {tree.head[:12]}", "b4 prep --edit-cover", "b4 prep --check")
+    return f"next: {' && '.join(steps)}\n"
 
 
 def _listed(tree: Tree | None) -> list[str]:

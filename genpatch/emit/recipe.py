@@ -68,6 +68,7 @@ class Recipe:
         trees: which trees it is for, in words.
         look: says how a tree stands to it, by looking into its files and never by its version.
         plan: the patches for a tree that it can be made for.
+        scheme: of the catalog, that trees have afterwards; empty where a series mends one.
         cover: template of the letter before them; subject in its first line, as in a message.
     """
 
@@ -76,6 +77,7 @@ class Recipe:
     trees: str
     look: Callable[[Tree], State]
     plan: Callable[[Tree], list[PatchPlan]]
+    scheme: str = ""
     cover: str = "cover.j2"
 
 

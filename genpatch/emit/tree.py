@@ -67,15 +67,18 @@ class Tree:
     Args:
         root: its top directory.
         version: as its Makefile has it: ``6.12.107``.
+        base: the commit whose files are read; empty for those that lie on disk.
     """
 
     root: Path
     version: str
+    base: str = ""
     _texts: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    _entries: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def has(self, path: str) -> bool:
         """Tell whether a file is there."""
-        return self._inside(path).is_file()
+        return bool(self._committed(path)) if self.base else self._inside(path).is_file()
 
     def read(self, path: str) -> str:
         """Return a file's text.
@@ -95,6 +98,8 @@ class Tree:
 
     def mode(self, path: str) -> str:
         """Return a file's mode as git writes it."""
+        if self.base:
+            return self._committed(path)[0]
         return "100755" if self._inside(path).stat().st_mode & 0o100 else "100644"
 
     def _inside(self, path: str) -> Path:
@@ -114,7 +119,35 @@ class Tree:
             raise EmitError(f"{path}: leads out of {self.root}")
         return file
 
+    def _committed(self, path: str) -> tuple[str, ...]:
+        """Return (mode, blob, size in bytes) of a file of the base; nothing if it has no such file.
+
+        Raises:
+            EmitError: the path is none.
+        """
+        if not path or path.startswith((":", "/")) or ".." in PurePosixPath(path).parts:
+            raise EmitError(f"{path}: not a path in a tree")
+        if path not in self._entries:
+            listed = self.git("--literal-pathspecs", "ls-tree", "-l", "-z", "--full-tree", self.base, "--", path) or ""
+            words, _, name = listed.rstrip("\0").partition("\t")
+            mode, kind, blob, size = words.split() if name == path else ("", "", "", "")
+            self._entries[path] = (mode, blob, size) if kind == "blob" and mode.startswith("100") else ()
+        return self._entries[path]
+
+    def _committed_bytes(self, path: str) -> bytes:
+        entry = self._committed(path)
+        if not entry:
+            raise EmitError(f"{self.root}: {path}: {self.base[:12]} has no such file")
+        if int(entry[2]) > MOST_BYTES:
+            raise EmitError(f"{path}: more than {MOST_BYTES:,} bytes, expected source code")
+        done = self._git(("cat-file", "blob", entry[1]), b"", {}, 30)
+        if done is None or done.returncode:
+            raise EmitError(f"{self.root}: {path}: git does not give it")
+        return done.stdout
+
     def _bytes(self, path: str) -> bytes:
+        if self.base:
+            return self._committed_bytes(path)
         file = self._inside(path)
         try:
             if file.exists() and not file.is_file():
@@ -162,7 +195,9 @@ class Tree:
 
     @cached_property
     def head(self) -> str:
-        """The commit that is checked out, empty outside of git and before the first commit."""
+        """The base, or the commit that is checked out; empty outside of git and before the first commit."""
+        if self.base:
+            return self.base
         return (self.git("rev-parse", "--verify", "-q", "HEAD^{commit}") or "").strip() if self.is_git else ""
 
     @cached_property
@@ -190,7 +225,7 @@ class Tree:
 
     def changed(self, paths: Sequence[str]) -> list[str]:
         """Return which files are not what the last commit has; none outside of git. No filter of the tree is run."""
-        if not self.head:
+        if not self.head or self.base:
             return []
         listed = self.git("ls-tree", "-z", "--full-tree", "HEAD", "--", *paths)
         if listed is None:
@@ -199,19 +234,41 @@ class Tree:
         return [path for path in paths if known.get(path) != (blob_id(self._bytes(path)) if self.has(path) else None)]
 
 
-def open_tree(path: Path) -> Tree:
+def open_tree(path: Path, base: str = "") -> Tree:
     """Return the tree at a path.
 
+    Args:
+        base: a commit, in any way that git names one, whose files are read in place of those on disk.
+
     Raises:
-        EmitError: it is no kernel tree.
+        EmitError: it is no kernel tree, or has no such commit.
     """
     if not path.is_dir():
         raise EmitError(f"{path}: no directory, expected a kernel source tree")
-    tree = Tree(path, "")
-    if not (tree.has("Makefile") and tree.has("Kconfig") and (path / "arch/riscv").is_dir()):
-        raise EmitError(f"{path}: no kernel source tree (expected Makefile, Kconfig and arch/riscv)")
+    commit = _commit(Tree(path, ""), base) if base else ""
+    tree = Tree(path, "", commit)
+    where = f"{path}: {base}" if base else str(path)
+    is_riscv = tree.has("arch/riscv/Makefile") if base else (path / "arch/riscv").is_dir()
+    if not (tree.has("Makefile") and tree.has("Kconfig") and is_riscv):
+        raise EmitError(f"{where}: no kernel source tree (expected Makefile, Kconfig and arch/riscv)")
     found = dict(_VERSION.findall(tree.read("Makefile")))
     if not found.get("VERSION") or not found.get("PATCHLEVEL"):
         raise EmitError(f"{path}: its Makefile names no kernel version")
     version = ".".join(found[key] for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if found.get(key))
-    return Tree(path, version + found.get("EXTRAVERSION", ""))
+    return Tree(path, version + found.get("EXTRAVERSION", ""), commit)
+
+
+def _commit(tree: Tree, name: str) -> str:
+    """Return the commit that a name means.
+
+    Raises:
+        EmitError: there is none.
+    """
+    if not tree.is_git:
+        raise EmitError(f"{tree.root}: --base {name!r}: not a git work tree")
+    found = None
+    if not name.startswith("-"):
+        found = tree.git("rev-parse", "--verify", "-q", "--end-of-options", f"{name}^{{commit}}")
+    if not found:
+        raise EmitError(f"{tree.root}: --base {name!r}: no such commit")
+    return found.strip()

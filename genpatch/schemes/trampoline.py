@@ -55,7 +55,7 @@ def kind_of(scheme: CallScheme) -> str:
 
 
 def trampoline_source(
-    scheme: CallScheme, *, frame: str = "args", ops: int = 0, layout: OpsLayout | None = None, fastcc: bool = True
+    scheme: CallScheme, *, frame: str = "args", ops: int | str = 0, layout: OpsLayout | None = None, fastcc: bool = True
 ) -> str:
     """Return a trampoline for a scheme's calls.
 
@@ -65,7 +65,7 @@ def trampoline_source(
 
     Args:
         frame: one of FRAMES; of no account to a BPF trampoline, which has its own.
-        ops: address of the ops, where each tracer has a trampoline.
+        ops: address of the ops, or a symbol, where each tracer has a trampoline.
         layout: of struct ftrace_ops.
         fastcc: keep t2 to t6, in which clang passes arguments of local functions, behind the small frame as well;
             and t0, where the link is ra. Without it they are lost.
@@ -85,7 +85,7 @@ def trampoline_source(
         "fastcc": fastcc,
     }
     if scheme.ops_in is OpsIn.OWN:
-        parameters["ops"] = f"{ops:#x}"
+        parameters["ops"] = ops if isinstance(ops, str) else f"{ops:#x}"
     elif scheme.ops_in is OpsIn.LITERAL:
         parameters |= {
             "literal": scheme.literal,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.emit.trees import FTRACE_C, git, real, repository, toy
+from tests.test_layers import ROOT
 
 NAME = "0001-riscv-ftrace-compare-auipc-before-a-near-target-is-c.patch"
 HI20 = ("emit", "hi20-check", "--linux")
@@ -25,17 +26,17 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_list(run: Run, tmp_path: Path) -> None:
     ran = run("emit", "--list")
     assert (ran.status, ran.err) == (0, "")
-    assert [line.split(":")[0] for line in ran.out.splitlines()[::2]] == [
-        "bpf-sled",
-        "cfi-prefix",
-        "hi20-check",
-        "no-preempt",
-    ]
+    named = [line.split(":")[0] for line in ran.out.splitlines()[::2]]
+    files = (ROOT / "genpatch/emit/recipes").glob("[a-z]*.py")
+    assert named == sorted(file.stem.replace("_", "-") for file in files)
     toy(tmp_path, ftrace_c=FTRACE_C.replace("distance > JALR_RANGE", "distance > MOST"))
     ran = run("emit", "--list", "--linux", tmp_path)
     assert ran.status == 0
-    states = [line.strip().split(":")[0] for line in ran.out.splitlines()[2::3]]
-    assert states == ["already there", "can be made", "cannot be made", "not applicable"]
+    states = dict(zip(named, (line.strip().split(":")[0] for line in ran.out.splitlines()[2::3]), strict=True))
+    assert states["bpf-sled"] == "already there"
+    assert states["cfi-prefix"] == "can be made"
+    assert states["hi20-check"] == "cannot be made"
+    assert states["no-preempt"] == "not applicable"
 
 
 def test_a_directory(run: Run, tmp_path: Path) -> None:
@@ -67,8 +68,43 @@ def test_a_branch(run: Run, tmp_path: Path) -> None:
     repository(toy(tmp_path))
     ran = run(*HI20, tmp_path, "--branch", "topic")
     commit = git(tmp_path, "rev-parse", "topic").strip()
-    assert (ran.status, ran.out) == (0, f"branch topic {commit[:12]}\n")
+    first, second = ran.out.splitlines()
+    assert (ran.status, first) == (0, f"branch topic {commit[:12]}")
+    base = git(tmp_path, "rev-parse", "HEAD")[:12]
+    assert second == f"next: git switch topic && b4 prep -e {base} && b4 prep --edit-cover && b4 prep --check"
     assert git(tmp_path, "status", "--porcelain") == ""
+
+
+def test_a_base(run: Run, tmp_path: Path) -> None:
+    """What lies in the tree, and what was committed since, does not matter."""
+    repository(toy(tmp_path / "t"))
+    base = git(tmp_path / "t", "rev-parse", "HEAD").strip()
+    wanted = run(*HI20, tmp_path / "t", "--mbox", "-").out
+    file = tmp_path / "t/arch/riscv/kernel/ftrace.c"
+    file.write_text("/* nothing */\n")
+    git(tmp_path / "t", "commit", "-qam", "away with it")
+    assert run(*HI20, tmp_path / "t", "--mbox", "-").status == 2
+    file.write_text("/* still nothing */\n")
+    ran = run(*HI20, tmp_path / "t", "--mbox", "-", "--base", "HEAD~1")
+    assert (ran.status, ran.out) == (0, wanted)
+    assert run(*HI20, tmp_path / "t", "--branch", "topic", "--base", base[:10]).status == 0
+    assert git(tmp_path / "t", "rev-parse", "topic~1").strip() == base
+    assert file.read_text() == "/* still nothing */\n"
+
+
+def test_sources_of_a_scheme(run: Run, tmp_path: Path) -> None:
+    ran = run("emit", "auipc-fixed")
+    assert ran.status == 0
+    assert [line for line in ran.out.splitlines() if line.startswith("==>")] == [
+        "==> patching.c <==",
+        "==> ftrace_caller.S <==",
+    ]
+    starts = [line.split(":")[2] for line in ran.err.splitlines()]
+    assert starts == [" assembled", " executed", " explored"]
+    ran = run("emit", "auipc-fixed", "-o", tmp_path / "out", "-q")
+    assert ran.out == ""
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ftrace_caller.S", "patching.c"]
+    assert run("emit", "pair-aligned8").status == 1
 
 
 def test_a_dry_run(run: Run, tmp_path: Path) -> None:
@@ -117,7 +153,14 @@ def test_trailers_and_sign_off(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     [
         (("emit",), "name what to make; 'genpatch emit --list' lists what there is"),
         (("emit", "hi20-chek"), "'hi20-chek': nothing of that name can be emitted; is it 'hi20-check'?"),
-        (("emit", "hi20-check"), "hi20-check: name the kernel source tree it is for: --linux TREE"),
+        (
+            ("emit", "hi20-check"),
+            "hi20-check: mends a tree and has no sources of its own: name the tree with --linux TREE",
+        ),
+        (("emit", "pair-t0", "--mbox", "m"), "patches are made for a tree: name it with --linux TREE"),
+        ((*HI20, "t", "--base", "HEAD", "-o", "o"), "t: --base 'HEAD': not a git work tree"),
+        ((*HI20, "dirty", "--base", "v9", "-o", "o"), "dirty: --base 'v9': no such commit"),
+        ((*HI20, "dirty", "--base", "--all", "-o", "o"), "dirty: --base '--all': no such commit"),
         (("emit", "hi20-check", "--list"), "--list lists everything: leave out 'hi20-check'"),
         ((*HI20, "t"), "where to: -o DIR, --mbox FILE, --branch BRANCH or --dry-run"),
         ((*HI20, "none", "--dry-run"), "none: no directory, expected a kernel source tree"),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Three programs as a JIT makes them, each with a sled of nops in front, and two trampolines, which build.py renders
- * from templates/trampoline: first.s and second.s.
+ * from templates/trampoline: first.S and second.S.
  */
 #include "scheme.h"
 #include "frame.h"
@@ -31,10 +31,10 @@
 	.set	run_first, bpf_run_first
 	.balign	16
 	ROUTINE	bpf_trampoline_first
-	.include "first.s"
+	.include "first.S"
 	ROUTINE_END bpf_trampoline_first
 	.balign	16
 	.set	run_second, bpf_run_second
 	ROUTINE	bpf_trampoline_second
-	.include "second.s"
+	.include "second.S"
 	ROUTINE_END bpf_trampoline_second

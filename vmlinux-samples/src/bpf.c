@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * How a sled of a BPF program is patched, and what its trampolines call. scheme.h is made from the record of the BPF
- * scheme, as for live.c. Built without sleds.
+ * How a sled of a BPF program is patched, and what its trampolines call. patching.c is rendered from the record of the
+ * BPF scheme, as for live.c. Built without sleds.
  */
 #include "sample.h"
-#include "scheme.h"
 
 #define EFAULT 14
 
@@ -49,32 +48,6 @@ void noinline bpf_program_second(const u64 *arguments, u64 unused, const struct 
 	bpf_run_second.seen = arguments[0];
 }
 
-static inline void make_sled(u32 *words, u64 target, u64 ip)
-{
-	static const u32 disabled[] = { DISABLED }, enabled[] = { ENABLED };
-	u64 distance = target - (ip + HI20_AT);
+enum bpf_text_poke_type { BPF_MOD_CALL, BPF_MOD_JUMP };
 
-#pragma GCC unroll 4
-	for (int i = 0; i < AFTER / 4; i++)
-		words[i] = target ? enabled[i] : disabled[i];
-	if (target) {
-		words[HI20_AT / 4] |= (u32)(distance + 0x800) & 0xfffff000U;
-		words[LO12_AT / 4] |= (u32)distance << 20;
-	}
-}
-
-int bpf_arch_text_poke(void *ip, int type, void *old_addr, void *new_addr)
-{
-	u32 old_insns[AFTER / 4], new_insns[AFTER / 4] __attribute__((aligned(8)));
-	int ret = 0;
-
-	make_sled(old_insns, (u64)old_addr, (u64)ip);
-	if (memcmp(ip, old_insns, AFTER))
-		return -EFAULT;
-	make_sled(new_insns, (u64)new_addr, (u64)ip);
-	mutex_lock(&text_mutex);
-	if (memcmp(ip, new_insns, AFTER))
-		ret = patch_text(ip, new_insns, AFTER);
-	mutex_unlock(&text_mutex);
-	return ret;
-}
+#include "patching.c"

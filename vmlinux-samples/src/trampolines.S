@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Around the trampolines that build.py renders from templates/trampoline: ftrace_caller.s, and where a scheme has them
- * ftrace_regs_caller.s and dispatcher.s.
+ * Around the trampolines that build.py renders from templates/trampoline: ftrace_caller.S, and where a scheme has them
+ * ftrace_regs_caller.S and dispatcher.S.
  */
 #include "scheme.h"
 #include "frame.h"
@@ -16,7 +16,7 @@
 	.set	slot, function_trace_op
 #endif
 	ROUTINE	ftrace_caller
-	.include "ftrace_caller.s"
+	.include "ftrace_caller.S"
 	.globl	ftrace_caller_end
 ftrace_caller_end:
 	ROUTINE_END ftrace_caller
@@ -28,7 +28,7 @@ ftrace_caller_end:
 #ifdef OWN
 	.balign	16
 	ROUTINE	ftrace_regs_caller
-	.include "ftrace_regs_caller.s"
+	.include "ftrace_regs_caller.S"
 	ROUTINE_END ftrace_regs_caller
 #endif
 
@@ -39,7 +39,7 @@ ftrace_caller_end:
 	.type	ftrace_dispatcher, @object
 	.set	body, ftrace_dispatcher
 ftrace_dispatcher:
-	.include "dispatcher.s"
+	.include "dispatcher.S"
 	.size	ftrace_dispatcher, . - ftrace_dispatcher
 	.section .text.trampoline
 #endif

@@ -176,4 +176,5 @@ RECIPE = Recipe(
     trees="with BPF trampolines that were made for another sled (6.12 set back to 16 bytes)",
     look=_look,
     plan=_plan,
+    scheme="bpf-fentry",
 )
