@@ -150,9 +150,9 @@ def scheme_of(sample: Sample) -> Scheme:
     """Return what a sample's scheme means for its build: as written down here, or as its record in the catalog says."""
     if not sample.record:
         return SCHEMES[sample.scheme]
+    record, nop = record_of(sample.record), 2 if "c" in sample.march.partition("_")[0] else 4
     from genpatch.schemes.sources import frame_of
 
-    record, nop = record_of(sample.record), 2 if "c" in sample.march.partition("_")[0] else 4
     return Scheme(
         sled=f"{(record.before + record.after) // nop},{record.before // nop}",
         align=record.alignment,
