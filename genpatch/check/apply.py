@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from .model import FileDiff, Hunk, Line
 
-__all__ = ["MOST_MOVED", "Applied", "apply_hunks", "lines_of", "reverted"]
+__all__ = ["MOST_MOVED", "MOST_TRIED", "Applied", "apply_hunks", "lines_of", "reverted"]
 
 MOST_MOVED = 10_000
 """Lines that a hunk may have moved."""
+MOST_TRIED = 2_000_000
+"""Places that are tried for all hunks of a file; then each hunk is looked for where it says, and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,13 @@ def apply_hunks(text: str, hunks: Sequence[Hunk]) -> Applied:
     """Apply the hunks of one file, in order."""
     lines, out, failed = lines_of(text), [], []
     added: set[int] = set()
-    at = moved = 0
+    at = moved = tried = 0
     for hunk in hunks:
         old = [line.text for line in hunk.lines if line.kind in " -"]
         wanted = hunk.start + moved - (1 if old else 0)
-        found = _find(lines, old, wanted, at)
+        most = MOST_MOVED if tried < MOST_TRIED else 0
+        found = _find(lines, old, wanted, at, most)
+        tried += 2 * min(most, len(lines)) if found is None else abs(found - wanted)
         if found is None:
             failed.append((hunk, max(1, min(wanted + 1, len(lines)))))
             continue
@@ -58,14 +62,14 @@ def apply_hunks(text: str, hunks: Sequence[Hunk]) -> Applied:
     return Applied("".join([*out, *lines[at:]]), tuple(failed), frozenset(added))
 
 
-def _find(lines: Sequence[str], old: Sequence[str], wanted: int, lowest: int) -> int | None:
-    """Return where lines stand, nearest to where they should, not before some line."""
+def _find(lines: Sequence[str], old: Sequence[str], wanted: int, lowest: int, most: int) -> int | None:
+    """Return where lines stand, nearest to where they should, not before some line nor `most` lines away."""
     if not old:
         return wanted if lowest <= wanted <= len(lines) else None
     highest = len(lines) - len(old)
     if not lowest <= highest:
         return None
-    for distance in range(MOST_MOVED + 1):
+    for distance in range(most + 1):
         for at in {wanted + distance, wanted - distance}:
             if lowest <= at <= highest and lines[at] == old[0] and list(lines[at : at + len(old)]) == list(old):
                 return at

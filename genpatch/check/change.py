@@ -12,6 +12,8 @@ from .model import FileDiff, Hunk, Patch, Place, Problem
 
 __all__ = ["Change", "Texts", "Unfit", "apply_patch"]
 
+_MOST_NAMED = 20  # hunks of a file that do not apply
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -24,12 +26,19 @@ class Texts:
 
     tree: Tree
     changed: Mapping[str, str | None] = field(default_factory=dict)
+    _read: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, path: str) -> str | None:
         """Return a file's text; None if there is no such file."""
         if path in self.changed:
             return self.changed[path]
-        return self.tree.read(path) if self.tree.has(path) else None
+        if path not in self._read:
+            self._read[path] = self.tree.read(path) if self.tree.has(path) else None
+        return self._read[path]
+
+    def with_changed(self, changed: Mapping[str, str | None]) -> Texts:
+        """Return the same tree with other files changed."""
+        return Texts(self.tree, changed, self._read)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ def _from_blobs(texts: Texts, patch: Patch) -> Texts | None:
             if text is None:
                 return None
             changed[each.old] = text
-    return Texts(texts.tree, changed)
+    return texts.with_changed(changed)
 
 
 def _applied(before: Texts, files: Iterable[FileDiff]) -> tuple[Texts, list[Unfit], dict[str, frozenset[int]]]:
@@ -117,7 +126,9 @@ def _applied(before: Texts, files: Iterable[FileDiff]) -> tuple[Texts, list[Unfi
     unfit: list[Unfit] = []
     added: dict[str, frozenset[int]] = {}
     for each in files:
-        old = before.read(each.old) if each.old is not None else ""
+        again = each.old == each.new and each.old in added  # one file in two parts
+        source = before.with_changed(changed) if again else before
+        old = source.read(each.old) if each.old is not None else ""
         if each.old is not None and old is None:
             unfit.append(Unfit(each.old, 1, "the tree has no such file"))
             continue
@@ -125,7 +136,9 @@ def _applied(before: Texts, files: Iterable[FileDiff]) -> tuple[Texts, list[Unfi
             unfit.append(Unfit(each.new, 1, "the patch makes this file, which is there"))
             continue
         applied = apply_hunks(old or "", each.hunks)
-        unfit += [Unfit(each.path, line, _why(hunk)) for hunk, line in applied.failed]
+        unfit += [Unfit(each.path, line, _why(hunk)) for hunk, line in applied.failed[:_MOST_NAMED]]
+        if (more := len(applied.failed) - _MOST_NAMED) > 0:
+            unfit.append(Unfit(each.path, 1, f"{more:,} more hunks of the patch do not apply"))
         if each.new is None and applied.text and not applied.failed:
             unfit.append(Unfit(each.path, 1, "the patch takes this file away, which has more lines than that"))
         if each.old is not None and each.old != each.new and not each.is_copy:
@@ -133,7 +146,7 @@ def _applied(before: Texts, files: Iterable[FileDiff]) -> tuple[Texts, list[Unfi
         if each.new is not None:
             changed[each.new] = applied.text
             added[each.new] = applied.added
-    return Texts(before.tree, changed), unfit, added
+    return before.with_changed(changed), unfit, added
 
 
 def _why(hunk: Hunk) -> str:

@@ -23,3 +23,7 @@ class PatchError(GenpatchError):
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}: {self.why}" if self.line else f"{self.name}: {self.why}"
+
+
+class NoDiffError(PatchError):
+    """An input holds no diff: a cover letter, or something else."""

@@ -20,6 +20,11 @@ class Level(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
+
+
+class Skip(Exception):  # noqa: N818 - not an error: a rule that lacks its facts says so
+    """Raised by a rule that cannot judge a patch; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class Patch:
         body: of the commit message, without the subject.
         files: what it changes.
         at: line of its subject in the input.
+        first: line of the input at which it starts.
+        raw: the part of the input that it was read from.
     """
 
     name: str
@@ -103,6 +110,8 @@ class Patch:
     body: tuple[MessageLine, ...]
     files: tuple[FileDiff, ...]
     at: int
+    first: int = 1
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,11 @@ class Finding:
     Args:
         rule: its code.
         level: how bad.
-        file: of the tree, or MESSAGE.
-        line: of the file after the patch, or of the input.
+        file: of the tree, or MESSAGE; of what an image shows, the image.
+        line: of the file after the patch, or of the input; 0 if it is about no line.
         message: in words.
         patch: name of the input.
+        name: of the rule.
     """
 
     rule: str
@@ -124,6 +134,7 @@ class Finding:
     line: int
     message: str
     patch: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +153,13 @@ class Problem:
         key: what tells it from others.
         places: that it is about, the best one to name first.
         message: in words.
+        level: None for the rule's own.
     """
 
     key: str
     places: tuple[Place, ...]
     message: str
+    level: Level | None = None
 
 
 MessageCheck = Callable[[Patch], Iterable[tuple[MessageLine, str]]]
@@ -164,6 +177,7 @@ class Rule:
         doc: its documentation.
         of_message: what it does with a message, if it is about that.
         of_source: what it does with a change, if it is about that.
+        since: version that brought it.
     """
 
     code: str
@@ -172,3 +186,30 @@ class Rule:
     doc: str
     of_message: MessageCheck | None = None
     of_source: SourceCheck | None = None
+    since: str = "0.1.0"
+
+    @property
+    def is_about_source(self) -> bool:
+        """Whether it needs a tree."""
+        return self.of_message is None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a rule on one patch.
+
+    Args:
+        rule: its code.
+        name: its name.
+        level: of its worst finding, else the rule's own.
+        status: ``pass``, ``fail``, ``skipped`` or ``error``.
+        findings: how many.
+        reason: why it was skipped or broke, else empty.
+    """
+
+    rule: str
+    name: str
+    level: Level
+    status: str
+    findings: int = 0
+    reason: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -13,18 +13,24 @@ from email.message import Message
 from email.utils import parseaddr
 from pathlib import PurePosixPath
 
-from .errors import PatchError
+from .errors import NoDiffError, PatchError
 from .model import FileDiff, Hunk, Line, MessageLine, Patch
 
-__all__ = ["MOST_BYTES", "address_of", "read_message", "read_patches"]
+__all__ = ["MOST_BYTES", "address_of", "is_cover", "read_message", "read_patches"]
 
 MOST_BYTES = 4 << 20
 MOST_PATCHES = 1000
+MOST_FILES = 10_000
+MOST_HUNKS = 50_000
+_LONGEST_PATH = 1000
+_LONGEST_NAME = 255
+_LONGEST_LINE = 10_000
 _LONGEST_HEADER = 4000
+_LONGEST_HEAD = 1 << 16
 _FROM_LINE = re.compile(rb"^From \S+ .*\d{4}\r?$")
 _COMMIT = re.compile(r"commit [0-9a-f]{40,64}(?: \(.*\))?$")
 _HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:[ \t]")
-_DIFF = re.compile(r"(?:diff --git \S|--- \S)")
+_DIFF = re.compile(r"(?:diff --(?:git|cc|combined) \S|--- \S)")
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _MODE = re.compile(r"(?:new file mode|deleted file mode|old mode|new mode|index \S+) (\d{6})$")
 _BLOBS = re.compile(r"index ([0-9a-f]{7,64})\.\.[0-9a-f]{7,64}(?: \d{6})?$")
@@ -35,21 +41,38 @@ def read_patches(data: bytes, name: str) -> list[Patch]:
     """Return the patches of an input, in order; a cover letter is left out.
 
     Raises:
-        PatchError: there is none, or one that is refused.
+        NoDiffError: there is none.
+        PatchError: there is one that is refused.
     """
     if len(data) > MOST_BYTES:
         raise PatchError(name, 0, f"more than {MOST_BYTES:,} bytes")
     if b"\0" in data:
         raise PatchError(name, data[: data.index(b"\0")].count(b"\n") + 1, "a NUL, expected text")
-    found = [patch for first, part in _parts(data, name) for patch in _read(part, name, first)]
+    found = [_kept(patch, first, part) for first, part in _parts(data, name) for patch in _read(part, name, first)]
     if not found:
-        raise PatchError(name, 0, "no diff in it")
+        raise NoDiffError(name, 0, "no diff in it")
     return found
 
 
-def read_message(data: bytes, name: str) -> Patch:
+def _kept(patch: Patch, first: int, part: bytes) -> Patch:
+    return patch if patch.raw else replace(patch, first=first, raw=part)
+
+
+def is_cover(data: bytes) -> bool:
+    """Tell whether a mail is a series' cover letter: number 0 of several, without a diff."""
+    head = data.partition(b"\n")[2] if _FROM_LINE.match(data.split(b"\n", 1)[0]) else data
+    subject = _decoded(message_from_bytes(head[:_LONGEST_HEAD]).get("Subject", ""))
+    is_numbered = re.match(r"\[[^\]]*\b0+/\d+\]", subject) is not None
+    return is_numbered and re.search(rb"^(?:diff --git \S|--- \S)", data, re.M) is None
+
+
+def read_message(data: bytes, name: str, comment: str = "#") -> Patch:
     """Return a commit message as an editor leaves it, as a patch that changes nothing.
 
+    Args:
+        data: the file.
+        name: of it.
+        comment: what lines start with that git leaves out; if empty, none of them is left out.
     Raises:
         PatchError: it is too large or not UTF-8.
     """
@@ -57,9 +80,9 @@ def read_message(data: bytes, name: str) -> Patch:
         raise PatchError(name, 0, f"more than {MOST_BYTES:,} bytes")
     lines: list[MessageLine] = []
     for at, line in enumerate(_utf8(data, name, 1).split("\n"), 1):
-        if re.match(r"# -+ >8 -+", line):
+        if re.match(rf"{re.escape(comment or '#')} -+ >8 -+", line):
             break
-        if not line.startswith("#"):
+        if not comment or not line.startswith(comment):
             lines.append(MessageLine(line.rstrip("\r"), at))
     return _with_message(name, lines, "", (), 1)
 
@@ -90,7 +113,8 @@ def _read(data: bytes, name: str, first: int) -> Iterator[Patch]:
     lines = _utf8(data, name, first).split("\n")
     starts = _commits(lines)
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        yield _read_shown(lines[start:end], name, first + start)
+        raw = "\n".join(lines[start:end]).encode()
+        yield replace(_read_shown(lines[start:end], name, first + start), first=first + start, raw=raw)
 
 
 def _commits(lines: Sequence[str]) -> list[int]:
@@ -112,7 +136,7 @@ def _read_shown(lines: Sequence[str], name: str, first: int) -> Patch:
             message.append(MessageLine(line[4:], first + at))
     if not _COMMIT.match(lines[0]):
         if not files:
-            raise PatchError(name, 0, "no diff in it")
+            raise NoDiffError(name, 0, "no diff in it")
         return Patch(name, None, "", (), files, first)
     return _with_message(name, message, author, files, first)
 
@@ -120,15 +144,26 @@ def _read_shown(lines: Sequence[str], name: str, first: int) -> Patch:
 def _with_message(
     name: str, lines: Sequence[MessageLine], author: str, files: tuple[FileDiff, ...], first: int
 ) -> Patch:
+    _bounded(lines, name)
     text = [at for at, line in enumerate(lines) if line.text.strip()]
     subject = lines[text[0]] if text else MessageLine("", first)
     body = lines[text[1] : text[-1] + 1] if len(text) > 1 else ()
     return Patch(name, subject, author, tuple(body), files, subject.at)
 
 
+def _bounded(lines: Sequence[MessageLine], name: str) -> None:
+    """Refuse a message with a line that no one wrote by hand."""
+    for line in lines:
+        if len(line.text) > _LONGEST_LINE:
+            raise PatchError(name, line.at, f"a message with a line of more than {_LONGEST_LINE:,} characters")
+
+
 def _read_mail(data: bytes, name: str, first: int) -> Patch:
-    mail = message_from_bytes(data)
-    part, payload = _text_part(mail, name, first)
+    try:
+        mail = message_from_bytes(data)
+        part, payload = _text_part(mail, name, first)
+    except RecursionError:
+        raise PatchError(name, first, "a mail of parts within parts within parts") from None
     charset = (part.get_content_charset() or "utf-8").lower()
     head = re.search(rb"\n\r?\n", data)
     body_at = first + (data[: head.end()].count(b"\n") if head is not None else 0)
@@ -141,6 +176,7 @@ def _read_mail(data: bytes, name: str, first: int) -> Patch:
     files = _files(lines, start, name, body_at)
     end = next((at for at, line in enumerate(lines[:start]) if re.fullmatch(r"---\s*", line)), start)
     message = [MessageLine(line, body_at + at) for at, line in enumerate(lines[:end])]
+    _bounded(message, name)
     author = _decoded(mail.get("From", ""))
     message = _stripped(message)
     if message and message[0].text.startswith("From: "):  # the author, where somebody else sent it
@@ -212,9 +248,11 @@ def _files(lines: Sequence[str], start: int, name: str, first: int) -> tuple[Fil
         PatchError: something in it is malformed or refused.
     """
     found: list[_File] = []
-    is_git, at = False, start
+    is_git, at, hunks = False, start, 0
     while at < len(lines):
         line, where = lines[at], first + at
+        if len(found) > MOST_FILES or hunks > MOST_HUNKS:
+            raise PatchError(name, where, f"a patch of more than {MOST_FILES:,} files or {MOST_HUNKS:,} hunks")
         if line == "-- " or line.rstrip() == "--":
             break
         if line.startswith("diff --git "):
@@ -227,7 +265,10 @@ def _files(lines: Sequence[str], start: int, name: str, first: int) -> tuple[Fil
             found[-1].old = _path(line[4:], name, where)
             found[-1].new = _path(lines[at + 1][4:], name, where + 1)
             at += 1
+        elif line.startswith(("@@@ ", "diff --cc ", "diff --combined ")):
+            raise PatchError(name, where, "a merge, expected the changes to one parent")
         elif line.startswith("@@"):
+            hunks += 1
             if not found or found[-1].old == found[-1].new is None:
                 raise PatchError(name, where, "a hunk without a file")
             end = _hunk_end(lines, at, name, where)
@@ -259,12 +300,15 @@ def _path(given: str, name: str, where: int) -> str | None:
     path = given.split("\t")[0].rstrip()
     if path == "/dev/null":
         return None
+    if len(path) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in path.split("/")):
+        raise PatchError(name, where, f"a path of {len(path):,} characters")
     if path.startswith('"') or not path.isprintable() or "\\" in path:
         raise PatchError(name, where, "a path with unusual characters")
     if path.startswith("/"):
         raise PatchError(name, where, f"{path}: an absolute path")
     path = path[2:] if re.match(r"[abciwo]/", path) else path
-    if not path or path.startswith("/") or ".." in PurePosixPath(path).parts or ".git" in PurePosixPath(path).parts:
+    parts = PurePosixPath(path.lower()).parts
+    if not path or path.startswith("/") or ".." in parts or ".git" in parts:
         raise PatchError(name, where, f"{given.strip()}: not a path in a tree")
     return str(PurePosixPath(path))
 
@@ -335,6 +379,8 @@ def _file_diff(file: _File, name: str) -> FileDiff:
         made: list[Line] = []
         for line in hunk:
             if line.line_type == "\\":
+                if not made:
+                    raise PatchError(name, at, "a malformed hunk: it has no line that could lack its end")
                 made[-1] = Line(made[-1].kind, made[-1].text.removesuffix("\n"))
             else:
                 made.append(Line(line.line_type if line.line_type in "+-" else " ", line.value))

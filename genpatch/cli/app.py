@@ -16,7 +16,9 @@ from .check import check
 from .compare import compare
 from .emit import emit
 from .explain import explain, rules
+from .hook import app as hook_app
 from .lists import samples, schema, schemes
+from .prove import prove
 from .race import race
 from .run import run
 from .trace import trace
@@ -37,6 +39,8 @@ app.command()(race)
 app.command()(compare)
 app.command()(emit)
 app.command()(check)
+app.add_typer(hook_app, name="hook")
+app.command()(prove)
 app.command()(rules)
 app.command()(explain)
 app.command()(schemes)

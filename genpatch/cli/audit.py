@@ -220,7 +220,7 @@ def _write_baseline(document: AuditDocument, path: Path) -> None:
     from ..report.baseline import read_baseline, write_baseline
 
     previous = read_baseline(path.read_bytes(), str(path)) if path.is_file() else None
-    _write(str(path), write_baseline(document, previous))
+    write_file(str(path), write_baseline(document, previous))
 
 
 def _with_baseline(document: AuditDocument, path: Path | None) -> AuditDocument:
@@ -245,7 +245,7 @@ def render_options(
 
     to_terminal = path == "-" and sys.stdout.isatty()
     return RenderOptions(
-        color=_wants_color(color, to_terminal),
+        color=wants_color(color, to_terminal),
         width=get_terminal_size((80, 24)).columns if to_terminal else 80,
         encoding=(sys.stdout.encoding or "utf-8") if path == "-" else "utf-8",
         max_findings=max_findings or found.get("max-findings", 50),
@@ -254,7 +254,7 @@ def render_options(
     )
 
 
-def _wants_color(choice: str, to_terminal: bool) -> bool:
+def wants_color(choice: str, to_terminal: bool) -> bool:
     """Decide on colour: --color, then FORCE_COLOR, NO_COLOR, CLICOLOR_FORCE, then the terminal."""
     if choice != "auto":
         return choice == "always"
@@ -275,7 +275,7 @@ def render(document: AuditDocument, name: str, path: str, options: RenderOptions
     if path == "-":
         write_out(chunks)
     else:
-        _write(path, "".join(chunks))
+        write_file(path, "".join(chunks))
     if name == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
         from ..report.formats.github import render_markdown
 
@@ -286,8 +286,8 @@ def render(document: AuditDocument, name: str, path: str, options: RenderOptions
             raise InputError(summary, got=error.strerror or str(error)) from error
 
 
-def _write(path: str, text: str) -> None:
-    """Write a file whole or not at all."""
+def write_file(path: str, text: str) -> None:
+    """Write a file whole or not at all; InputError if it cannot be."""
     import tempfile
 
     target = Path(path)
@@ -307,6 +307,9 @@ def _write(path: str, text: str) -> None:
             raise
     except (OSError, RuntimeError) as error:
         raise InputError(path, got=getattr(error, "strerror", None) or str(error)) from error
+
+
+_write = write_file
 
 
 def _umask() -> int:

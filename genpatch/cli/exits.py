@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -47,5 +48,24 @@ def exit_status(document: AuditDocument, *, fail_on: str, style: str) -> int:
     if style == "nipa":
         return 1 if document.summary.errors else (_NIPA_WARNING if document.summary.warnings else 0)
     if style in ("kselftest", "bisect") and undecided and not _judged_bad(document, fail_on):
+        return _SKIP if style == "kselftest" else _BISECT_SKIP
+    return int(failed)
+
+
+def status_of(levels: Collection[str], *, fail_on: str, style: str, undecided: bool) -> int:
+    """Return the exit status of findings that are about no image.
+
+    Args:
+        levels: of the findings.
+        fail_on: as in `exit_status`.
+        style: as in `exit_status`.
+        undecided: something could not be judged.
+    """
+    if fail_on == "never":
+        return 0
+    if style == "nipa":
+        return 1 if "error" in levels else (_NIPA_WARNING if "warning" in levels else 0)
+    failed = any(_RANK[level] >= _RANK[fail_on] for level in levels)
+    if style in ("kselftest", "bisect") and undecided and not failed:
         return _SKIP if style == "kselftest" else _BISECT_SKIP
     return int(failed)

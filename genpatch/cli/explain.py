@@ -12,6 +12,9 @@ from .output import write_out
 
 if TYPE_CHECKING:
     from ..audit.model import Rule
+    from ..check.model import Rule as PatchRule
+
+_OF_PATCHES = "GP5"
 
 
 def rules(
@@ -19,14 +22,17 @@ def rules(
 ) -> None:
     """List the rules: code, name, level, one line each."""
     from ..audit.registry import all_rules
+    from ..check.registry import all_rules as patch_rules
 
-    listed = list(all_rules().values())
+    listed = [*map(_as_json, all_rules().values()), *map(_of_patch_as_json, patch_rules().values())]
+    listed.sort(key=lambda rule: str(rule["rule"]))
     if _is_json(output_format):
-        _print_json([_as_json(rule) for rule in listed])
+        _print_json(listed)
         return
-    width = max(len(rule.name) for rule in listed)
+    width = max(len(rule["name"]) for rule in listed)
     write_out(
-        f"{rule.code}  {rule.severity.text:<7}  {rule.name:<{width}}  {_first_line(rule.doc)}\n" for rule in listed
+        f"{rule['rule']}  {rule['level']:<7}  {rule['name']:<{width}}  {_first_line(rule['documentation'])}\n"
+        for rule in listed
     )
 
 
@@ -35,16 +41,32 @@ def explain(
     output_format: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Explain a rule: what it checks, why it matters, how to mend it, where to read on."""
-    from ..audit.registry import all_rules
-
-    found = next((each for each in all_rules().values() if rule.upper() == each.code or rule == each.name), None)
+    found = _found(rule)
     if found is None:
         raise UsageError(f"no rule {rule!r}; 'genpatch rules' lists them")
     if _is_json(output_format):
-        _print_json(_as_json(found))
+        _print_json(found)
         return
-    head = f"{found.code} {found.name} ({found.severity.text}, since {found.since})"
-    write_out([f"{head}\n\n{_dedented(found.doc)}\n\n    {found.source}\n"])
+    head = f"{found['rule']} {found['name']} ({found['level']}, since {found['since']})"
+    source = f"\n    {found['source']}\n" if found["source"] else ""
+    write_out([f"{head}\n\n{found['documentation']}\n{source}"])
+
+
+def _found(wanted: str) -> dict[str, Any] | None:
+    """Return a rule by code or name; a code needs only the rules of its sort."""
+    code = wanted.upper()
+    if not code.startswith(_OF_PATCHES):
+        from ..audit.registry import all_rules
+
+        for rule in all_rules().values():
+            if code == rule.code or wanted == rule.name:
+                return _as_json(rule)
+    from ..check.registry import all_rules as patch_rules
+
+    for each in patch_rules().values():
+        if code == each.code or wanted == each.name:
+            return _of_patch_as_json(each)
+    return None
 
 
 def _is_json(output_format: str) -> bool:
@@ -68,6 +90,18 @@ def _as_json(rule: Rule) -> dict[str, Any]:
         "applies": rule.applies,
         "source": rule.source,
         "documentation": _dedented(rule.doc),
+    }
+
+
+def _of_patch_as_json(rule: PatchRule) -> dict[str, Any]:
+    return {
+        "rule": rule.code,
+        "name": rule.name,
+        "level": str(rule.level),
+        "since": rule.since,
+        "applies": "message" if rule.of_message is not None else "patch",
+        "source": "",
+        "documentation": rule.doc,
     }
 
 

@@ -16,10 +16,14 @@ __all__ = [
     "AsmFunction",
     "AsmLabel",
     "AsmMacro",
+    "Comment",
+    "Commented",
+    "Conditional",
     "Function",
     "Include",
     "KconfigLine",
     "KconfigSymbolBlock",
+    "Lines",
     "Macro",
     "MakeAssignment",
     "MakeBlock",
@@ -288,3 +292,105 @@ class AsmFunction:
         start = rf"^(?:SYM_(?:TYPED_)?(?:FUNC|CODE)_START(?:_\w+)?|ENTRY)\({name}\)"
         end = rf"^(?:SYM_(?:FUNC|CODE)_END|ENDPROC|END)\({name}\)"
         return [Span(*match.span()) for match in re.finditer(rf"{start}.*?{end}", text, re.M | re.S)]
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A block comment that holds certain words.
+
+    Args:
+        words: all of them stand in it.
+    """
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the comment that has {', '.join(self.words)}"
+
+    def places(self, text: str) -> list[Span]:
+        """Return such comments."""
+        found = [Span(*match.span()) for match in re.finditer(r"/\*.*?\*/", text, re.DOTALL)]
+        return [span for span in found if all(word in span.of(text) for word in self.words)]
+
+
+@dataclass(frozen=True)
+class Commented:
+    """A place with the block comment that ends on the line above it, if there is one.
+
+    Args:
+        inner: the place.
+        blank: with the empty line behind it, or, where none follows, the one before it.
+    """
+
+    inner: Anchor
+    blank: bool = False
+
+    def __str__(self) -> str:
+        return str(self.inner)
+
+    def places(self, text: str) -> list[Span]:
+        """Return each place, widened."""
+        return [self._wider(text, span) for span in self.inner.places(text)]
+
+    def _wider(self, text: str, span: Span) -> Span:
+        start, end = text.rfind("\n", 0, span.start) + 1, span.end
+        if text[:start].endswith("*/\n"):
+            opens = text.rfind("/*", 0, start)
+            first = text.rfind("\n", 0, opens) + 1
+            start = first if not text[first:opens].strip() else start
+        if self.blank and text[end:].startswith("\n\n"):
+            return Span(start, end + 1)
+        return Span(start - 1 if self.blank and text[:start].endswith("\n\n") else start, end)
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """A conditional of the preprocessor from its first line to its ``#endif``: the innermost that holds a text.
+
+    Args:
+        opening: its first line without ``#`` and comment: ``ifdef CONFIG_X``.
+        holds: the text.
+    """
+
+    opening: str
+    holds: str = ""
+
+    def __str__(self) -> str:
+        return f"#{self.opening}" + (f" that holds {self.holds}" if self.holds else "")
+
+    def places(self, text: str) -> list[Span]:
+        """Return such conditionals."""
+        found: list[Span] = []
+        stack: list[tuple[int, str]] = []
+        for match in re.finditer(r"^#[ \t]*((?:if|ifdef|ifndef)\b[^\n]*|endif\b)[^\n]*", text, re.MULTILINE):
+            if match[1] != "endif":
+                stack.append((match.start(), " ".join(match[1].partition("/*")[0].split())))
+            elif stack:
+                start, opening = stack.pop()
+                found += [Span(start, match.end())] if opening == self.opening else []
+        found = [span for span in found if self.holds in span.of(text)]
+        return [one for one in found if not any(one != other and _is_in(other, one) for other in found)]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines that a pattern fits, without the last line's end.
+
+    Args:
+        pattern: a regular expression; ``^`` and ``$`` are those of lines.
+        name: in messages.
+    """
+
+    pattern: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def places(self, text: str) -> list[Span]:
+        """Return them."""
+        return [Span(*match.span()) for match in re.finditer(f"^(?:{self.pattern})$", text, re.MULTILINE)]
+
+
+def _is_in(inner: Span, outer: Span) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end

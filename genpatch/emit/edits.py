@@ -25,6 +25,7 @@ class Action(Enum):
     AFTER = "after"
     DELETE = "delete"
     SUBSTITUTE = "substitute"
+    REWRITE = "rewrite"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Edit:
         anchor: the place.
         action: what is done there; BEFORE, AFTER and DELETE are about whole lines.
         text: the new text.
-        pattern: SUBSTITUTE only: a regular expression that must fit exactly once in the anchor's text; what it
-            fits is replaced.
+        pattern: SUBSTITUTE and REWRITE only: a regular expression that must fit exactly once in the anchor's
+            text; what it fits is replaced. The text of REWRITE names its groups: ``\\1``.
     """
 
     path: str
@@ -68,12 +69,13 @@ def apply_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, st
 
 def _apply(text: str, edit: Edit) -> str:
     span = locate(text, edit.anchor, edit.path)
-    if edit.action is Action.SUBSTITUTE:
+    if edit.action in (Action.SUBSTITUTE, Action.REWRITE):
         found = list(re.finditer(edit.pattern, span.of(text)))
         if len(found) != 1:
             raise AnchorError(edit.path, f"{edit.anchor}: {edit.pattern}", len(found))
+        new = found[0].expand(edit.text) if edit.action is Action.REWRITE else edit.text
         span = Span(span.start + found[0].start(), span.start + found[0].end())
-        return text[: span.start] + edit.text + text[span.end :]
+        return text[: span.start] + new + text[span.end :]
     if edit.action is Action.REPLACE:
         return text[: span.start] + edit.text + text[span.end :]
     first = text.rfind("\n", 0, span.start) + 1
@@ -88,11 +90,13 @@ def _apply(text: str, edit: Edit) -> str:
 
 
 def _check(path: str, old: str, new: str) -> None:
-    """Refuse a result that is no longer what the file was.
+    """Refuse a result that is no longer what the file was; a file of which nothing is left goes.
 
     Raises:
         EmitError: it is not.
     """
+    if not new:
+        return
     if not new.endswith("\n"):
         raise EmitError(f"{path}: after the edits it would not end in a line's end")
     before = set(old.split("\n"))

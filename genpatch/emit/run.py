@@ -124,7 +124,8 @@ def _patches(
             if tree.knows_commit(commit, title):
                 fixes.append(f'Fixes: {commit} ("{title}")')
             else:
-                notes.append(f'no Fixes: line, as this tree has no history with {commit} ("{title}")')
+                note = f'no Fixes: line, as this tree has no history with {commit} ("{title}")'
+                notes += [note] if note not in notes else []
         if trailers := [*fixes, *ends]:
             body = f"{body}\n" + "".join(f"{line}\n" for line in trailers)
         changes = tuple(Change(path, texts[path], text, tree.mode(path)) for path, text in sorted(changed.items()))

@@ -32,7 +32,7 @@ class Change:
     Args:
         path: in the tree.
         old: its text; None where it is new.
-        new: its text afterwards.
+        new: its text afterwards; empty where it goes.
         mode: as git writes it.
     """
 
@@ -162,6 +162,9 @@ def file_diff(change: Change) -> str:
     out = [f"diff --git a/{path} b/{path}\n"]
     if change.old is None:
         out += [f"new file mode {change.mode}\n", f"{index}\n", "--- /dev/null\n", f"+++ b/{path}\n"]
+    elif not change.new:
+        index = f"index {before[:12]}..{_NO_ID[:12]}"
+        out += [f"deleted file mode {change.mode}\n", f"{index}\n", f"--- a/{path}\n", "+++ /dev/null\n"]
     else:
         out += [f"{index} {change.mode}\n", f"--- a/{path}\n", f"+++ b/{path}\n"]
     for hunk in _hunks(_opcodes(_keys(old, change.old), _keys(new, change.new))):
@@ -199,8 +202,9 @@ def diffstat(changes: Sequence[Change]) -> str:
     files = f" {len(counts)} file{'s' * (len(counts) != 1)} changed"
     plus_text = f", {total[0]} insertion{'s' * (total[0] != 1)}(+)" if total[0] or not total[1] else ""
     minus_text = f", {total[1]} deletion{'s' * (total[1] != 1)}(-)" if total[1] or not total[0] else ""
-    new = "".join(f" create mode {each.mode} {each.path}\n" for each in changes if each.old is None)
-    return f"{''.join(rows)}{files}{plus_text}{minus_text}\n{new}"
+    kinds = [("create" if each.old is None else "delete", each) for each in changes if each.old is None or not each.new]
+    listed = "".join(f" {kind} mode {each.mode} {each.path}\n" for kind, each in kinds)
+    return f"{''.join(rows)}{files}{plus_text}{minus_text}\n{listed}"
 
 
 def _scaled(plus: int, minus: int, room: int, most: int) -> tuple[int, int]:

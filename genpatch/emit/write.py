@@ -123,6 +123,9 @@ def make_commits(tree: Tree, series: Series) -> str:
         _git(tree, "read-tree", commit, env=env)
         for patch in series.patches:
             for change in patch.changes:
+                if not change.new:
+                    _git(tree, "update-index", "--force-remove", "--", change.path, env=env)
+                    continue
                 blob = _git(tree, "hash-object", "-w", "--stdin", "--no-filters", stdin=change.new.encode(), env=env)
                 _git(tree, "update-index", "--add", "--cacheinfo", f"{change.mode},{blob},{change.path}", env=env)
             made = _git(tree, "write-tree", env=env)

@@ -164,6 +164,8 @@ class KernelObserver:
         unique, page_of = image.address_of("ftrace_find_unique_ops"), image.address_of(PAGE_OF)
         if unique is not None:
             hooks[unique] = lambda hart: _back(hart, self.unique_ops)
+        if (waits := image.address_of(Act.WAIT_TASKS.value)) is not None:
+            hooks[waits] = lambda hart: self._tell(hart, Event(act=Act.WAIT_TASKS))
         if page_of is not None and text is not None and text.pages is not None:
             hooks[page_of] = lambda hart: _back(hart, text.page_of(hart.x[A0]))
         return hooks

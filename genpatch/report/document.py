@@ -14,6 +14,7 @@ from ..units import I64Array, U8Array, U64Array
 
 AUDIT_SCHEMA, VERIFY_SCHEMA, RACE_SCHEMA = "genpatch/audit/1", "genpatch/verify/1", "genpatch/race/1"
 COMPARE_SCHEMA = "genpatch/compare/1"
+PROVE_SCHEMA = "genpatch/prove/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,24 @@ class FindingRecord:
     fingerprint: str
     baseline: str | None = None
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people; empty for an image as a whole."""
+        return " ".join(part for part in (self.address or "", self.symbol) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFinding(FindingRecord):
+    """A finding in a patch or a source file; `line` is 0 where it is about none, the first line is 1."""
+
+    file: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteRows:
@@ -186,6 +205,11 @@ class AuditDocument:
     def verb(self) -> str:
         """Whose document it is, as headings and identifiers name it."""
         return "audit"
+
+    @property
+    def is_about_source(self) -> bool:
+        """Whether its findings are about lines, not about addresses."""
+        return False
 
     def as_json(self) -> dict[str, Any]:
         """Return the document as plain data for `json.dumps`."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..check.render import SCHEMA as CHECK_SCHEMA
 from ..race.environment import Fetch, Patching, Preemption
 from ..race.model import Kind
-from .document import AUDIT_SCHEMA, COMPARE_SCHEMA, RACE_SCHEMA, VERIFY_SCHEMA
+from .document import AUDIT_SCHEMA, COMPARE_SCHEMA, PROVE_SCHEMA, RACE_SCHEMA, VERIFY_SCHEMA
 
 Schema = dict[str, Any]
 
@@ -312,9 +313,93 @@ COMPARE_JSON_SCHEMA: Schema = {
         ),
     },
 }  # fmt: skip
+_STAGE = _record(
+    name=TEXT,
+    status={"enum": ["ok", "failed", "skipped"]},
+    seconds={"type": "number", "minimum": 0},
+    evidence=TEXT,
+    lines=_list(TEXT),
+    findings=_list(_record(rule=TEXT, level=LEVEL, message=TEXT, key=TEXT, sites=COUNT)),
+    log=TEXT,
+    trouble=TEXT,
+    kept={"type": "boolean"},
+)
+PROVE_JSON_SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": f"urn:genpatch:schema:{PROVE_SCHEMA.replace('/', ':')}",
+    "title": "genpatch prove",
+    "description": "What became of each stage of proving a patch series, with the series and without it.",
+    **_record(
+        schema={"const": PROVE_SCHEMA},
+        tool=_record(name=TEXT, version=TEXT),
+        proved={"type": "boolean"},
+        fail_on={"enum": ["error", "warning", "note", "never"]},
+        tree=_record(version=TEXT, what=TEXT),
+        series=_record(
+            digest={"type": "string", "pattern": "^[0-9a-f]{12}$"},
+            patches=_list(_record(subject=TEXT, files=_list(TEXT))),
+        ),
+        programs={"type": "object", "additionalProperties": TEXT},
+        config=TEXT,
+        stages=_list(_ref("stage")),
+        baseline=_list(_ref("stage")),
+        changes=_optional(_record(new=_list(TEXT), mended=_list(TEXT), same=_list(TEXT))),
+        notes=_list(TEXT),
+        seconds={"type": "number", "minimum": 0},
+    ),
+    "$defs": {"stage": _STAGE},
+}
+_PATCH_RULE: Schema = {
+    "type": "string",
+    "description": "GP5nn of a patch, another GPnnn of a built kernel, CP-TYPE of what checkpatch.pl calls TYPE",
+    "pattern": "^(GP[0-9]{3}|CP(-[A-Z0-9_]+)?)$",
+}
+_PATCH_RULES = _list(
+    _record(
+        rule=_PATCH_RULE,
+        name=TEXT,
+        level=LEVEL,
+        status={"enum": ["pass", "fail", "skipped", "error"]},
+        findings=COUNT,
+        reason=TEXT,
+    )
+)
+CHECK_JSON_SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": f"urn:genpatch:schema:{CHECK_SCHEMA.replace('/', ':')}",
+    "title": "genpatch check",
+    "description": "What genpatch check says of patches. Lines are counted from 1; 0 is none.",
+    **_record(
+        schema={"const": CHECK_SCHEMA},
+        tool=_record(name=TEXT, version=TEXT),
+        summary=_record(
+            patches=COUNT,
+            errors=COUNT,
+            warnings=COUNT,
+            notes=COUNT,
+            worst={"enum": ["error", "warning", "note", "none"]},
+        ),
+        patches=_list(_record(name=TEXT, subject=_optional(TEXT), files=_list(TEXT), rules=_PATCH_RULES)),
+        images=_list(_record(name=TEXT, rules=_PATCH_RULES)),
+        findings=_list(
+            _record(
+                rule=_PATCH_RULE,
+                name=TEXT,
+                level=LEVEL,
+                file={"description": "of the tree; - of a message; of what an image shows, the image", **TEXT},
+                line=COUNT,
+                message=TEXT,
+                patch={"description": "the input that it is of", **TEXT},
+            )
+        ),
+        skipped={"description": "what was not judged, and why", **_list(TEXT)},
+    ),
+}
 JSON_SCHEMAS = {
     "audit": AUDIT_JSON_SCHEMA,
     "verify": VERIFY_JSON_SCHEMA,
     "race": RACE_JSON_SCHEMA,
     "compare": COMPARE_JSON_SCHEMA,
+    "check": CHECK_JSON_SCHEMA,
+    "prove": PROVE_JSON_SCHEMA,
 }

@@ -162,14 +162,14 @@ class PatchingCode:
         return None if span is None else read_routine(self.image.memory, span.start, span.end)
 
     def _displacement(self, name: str) -> int | None:
-        """Return k of a routine that returns its first argument + k; None if it is absent or does more."""
+        """Return k of a routine that returns its first argument + k, or 0 for 0; None if it is absent or does more."""
         routine = self.routine(name)
         if routine is None or not routine.complete:
             return None
         results = {
             call.arguments[0].distance_from(entry_value(A0))
             for call in routine.calls()
-            if call.link == 0 and call.via == RA
+            if call.link == 0 and call.via == RA and not _is_for_no_entry(routine, call)
         }
         return next(iter(results)) if len(results) == 1 else None
 
@@ -268,15 +268,30 @@ class PatchingCode:
         None where the routine is absent or compares something else (such as hi20). An unsigned comparison
         with a constant that is no address is taken for the test.
         """
+        branch = self._guard
+        return None if branch is None else _distance_limit(branch)
+
+    @property
+    def has_second_guard(self) -> bool:
+        """Whether ftrace_make_call goes on to compare two values that are no constants, as two auipcs would be."""
+        routine, guard = self.routine("ftrace_make_call"), self._guard
+        if routine is None or guard is None:
+            return False
+        return any(
+            branch.name in ("beq", "bne") and branch.pc > guard.pc and branch.left.constant is branch.right.constant
+            for branch in routine.branches()
+        )
+
+    @property
+    def _guard(self) -> Branch | None:
         routine = self.routine("ftrace_make_call")
-        caller = self.image.address_of("ftrace_caller")
-        if routine is None or caller is None:
+        if routine is None or self.image.address_of("ftrace_caller") is None:
             return None
         for branch in routine.branches():
             if branch.name in ("bltu", "bgeu"):
                 for value in (branch.left, branch.right):
                     if value.constant is not None and _LEAST_GUARD <= value.constant < 1 << 31:
-                        return _distance_limit(branch)
+                        return branch
         return None
 
     def trampoline(self, name: str) -> Trampoline | None:
@@ -293,6 +308,14 @@ class PatchingCode:
     def caller(self) -> Trampoline | None:
         """ftrace_caller."""
         return self.trampoline("ftrace_caller")
+
+
+def _is_for_no_entry(routine: Routine, call: Call) -> bool:
+    """Tell whether a return gives 0, and is taken for a first argument of 0 alone."""
+    both = {entry_value(A0), Value(None, 0)}
+    tests = routine.branches()
+    is_alone = bool(tests) and all({test.left, test.right} == both and test.name in ("beq", "bne") for test in tests)
+    return is_alone and call.arguments[0].constant == 0 and routine.reaches(call.pc, zero=entry_value(A0))
 
 
 def _distance_limit(branch: Branch) -> int:

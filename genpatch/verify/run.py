@@ -300,7 +300,7 @@ class _Run:
             functions=functions,
             literal=literal,
             unique_ops=unique_ops,
-            direct=direct and (unique_ops or not literal),
+            direct=direct and (unique_ops or not (literal or self.scheme.frozen_auipc)),
             direct_slot=direct and "t1" in regs,
             regs_caller=image.address_of("ftrace_regs_caller") is not None,
             graph=bool(self.terms.return_hook) and image.address_of("ftrace_graph_func") is not None and "ra" in regs,
@@ -473,12 +473,23 @@ class _Run:
         return None if value is None else np.full(len(self.chosen), value, _U64)
 
     def _global_op(self) -> int | None:
-        """Return what function_trace_op holds, the ops that a scheme without literals passes on."""
+        """Return the ops that a scheme without literals passes on.
+
+        It is what function_trace_op holds, unless ftrace_update_ftrace_func has put the callback into an ops that
+        ftrace_caller calls.
+        """
+        handed, func = self.scene.handed, self.result.layouts.ops.func
+        with suppress(Trap):  # no address of an ops
+            if handed and self._word(handed + func) == self.scene.callback:
+                return handed
         address = self.result.image.address_of("function_trace_op")
         with suppress(Trap):  # a symbol that stands nowhere
             if address is not None:
-                return int(self.patcher.memory.read_u64(self.patcher.all[:1], address)[0])
+                return self._word(address)
         return None
+
+    def _word(self, address: int) -> int:
+        return int(self.patcher.memory.read_u64(self.patcher.all[:1], address)[0])
 
     def _plant(self) -> U8Array:
         """Put a breakpoint at each func, as a kprobe does, and return what was there."""

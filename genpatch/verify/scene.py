@@ -18,7 +18,7 @@ from ..machine.hart import Hart
 from ..machine.memory import PAGE
 from ..machine.memory import Mapping as Mapped
 from ..machine.outcome import Cause, Outcome, Trap
-from ..run.kernel import A0, RA, KernelBench, Place, has_returned, kernel_places
+from ..run.kernel import A0, RA, RETURN, KernelBench, Place, has_returned, kernel_places
 from ..units import MASK64, Span, as_hex
 from .stubs import FIXMAP, STUBS, Stub
 from .update import framing_of
@@ -28,6 +28,7 @@ __all__ = ["Scene", "hook_stubs", "prepare_scene"]
 _WRITERS = ("patch_insn_write", "patch_text_nosync", "ftrace_make_nop")
 _HOST_GAP = 1 << 20
 _BUDGET = 200_000
+_T0, _A2 = 5, 12
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Scene:
         stack, scratch, task: addresses for those, free of the image.
         notes: what else there is to say.
         framing: what the kernel does around the patching of many sites, in order.
+        handed: what ftrace_caller hands to the host's callback as ops, whoever it is called for; None if it did
+            not come there.
     """
 
     image: KernelImage
@@ -57,6 +60,7 @@ class Scene:
     task: Span
     notes: list[str] = field(default_factory=list)
     framing: tuple[str, ...] = ()
+    handed: int | None = None
 
     @property
     def callback(self) -> int:
@@ -192,6 +196,21 @@ def _update_callback(bench: KernelBench, scene: Scene) -> None:
         scene.notes.append(f"{name} did not return: {outcome.reason}")
     elif bench.hart.x[A0]:
         scene.notes.append(f"{name} returned {bench.hart.x[A0]:#x}")
+    else:
+        scene.handed = _handed(bench, scene.callback)
+
+
+def _handed(bench: KernelBench, callback: int) -> int | None:
+    """Let ftrace_caller run up to the callback, and return what is in a2 there."""
+    caller = bench.image.address_of("ftrace_caller")
+    if caller is None:
+        return None
+    bench.prepare(caller, ())
+    bench.hart.x[_T0] = RETURN
+    bench.hart.breakpoints.add(callback)
+    bench.hart.run(_BUDGET)
+    bench.hart.breakpoints.discard(callback)
+    return bench.hart.x[_A2] if bench.hart.pc == callback else None
 
 
 def _places(bench: KernelBench) -> list[Place]:

@@ -48,7 +48,8 @@ def found(tmp_path: Path, *patches: str) -> list[str]:
 
 def test_the_rules_are_documented() -> None:
     rules = all_rules()
-    assert list(rules) == [*(f"GP50{n}" for n in range(1, 5)), *(f"GP51{n}" for n in range(6))]
+    assert list(rules) == sorted(rules)
+    assert {*(f"GP50{n}" for n in range(1, 5)), *(f"GP5{n}" for n in range(10, 29))} <= set(rules)
     for rule in rules.values():
         assert len(rule.doc.splitlines()[0]) < 100
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.check.trees import BPF, FTRACE, edited, mail, toy
 from tests.cli.conftest import Run
@@ -71,14 +72,124 @@ def test_b4_of_a_commit_that_is_made_already(run: Run, tree: Path, monkeypatch: 
 def test_json(run: Run, tree: Path) -> None:
     ran = run("check", "bad", "--linux", tree, "--format", "json")
     assert (ran.status, ran.err) == (1, "")
-    assert json.loads(ran.out) == {
-        "schema": "genpatch/check/1",
-        "findings": [
-            {"rule": "GP501", "level": "warning", "file": "-", "line": 4, "message": SUBJECT, "patch": "bad"},
-            {"rule": "GP511", "level": "error", "file": BPF, "line": 1, "message": TEXT, "patch": "bad"},
-        ],
-        "skipped": [],
-    }
+    document = json.loads(ran.out)
+    assert document["schema"] == "genpatch/check/1"
+    assert document["findings"] == [
+        {
+            "rule": "GP501",
+            "name": "subject",
+            "level": "warning",
+            "file": "-",
+            "line": 4,
+            "message": SUBJECT,
+            "patch": "bad",
+        },
+        {
+            "rule": "GP511",
+            "name": "layout-equation",
+            "level": "error",
+            "file": BPF,
+            "line": 1,
+            "message": TEXT,
+            "patch": "bad",
+        },
+    ]
+    schema = json.loads(run("schema", "check").out)
+    Draft202012Validator(schema).validate(document)
+
+
+def test_several_formats_at_once(run: Run, tree: Path) -> None:
+    ran = run("check", "bad", "--linux", tree, "--format", "sarif=a.sarif", "--format", "text", "--format", "ktap=k")
+    assert (ran.status, ran.out.count("\n")) == (1, 3)
+    assert json.loads(Path("a.sarif").read_text())["version"] == "2.1.0"
+    assert Path("k").read_text().startswith("KTAP version 1\n")
+    ran = run("check", "bad", "--linux", tree, "-o", "out")
+    assert (ran.status, ran.out, Path("out").read_text().splitlines()[-1]) == (1, "", "2 findings")
+
+
+@pytest.mark.parametrize(
+    ("args", "rules"),
+    [
+        (("--select", "GP51"), ["GP511"]),
+        (("--select", "subject"), ["GP501"]),
+        (("--ignore", "GP511,subject"), []),
+        (("--select", "ALL", "--ignore", "GP501"), ["GP511"]),
+    ],
+)
+def test_selection(run: Run, tree: Path, args: tuple[str, ...], rules: list[str]) -> None:
+    ran = run("check", "bad", "--linux", tree, "--format", "json", *args)
+    assert [each["rule"] for each in json.loads(ran.out)["findings"]] == rules
+    assert ran.status == (1 if rules else 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (("--select", "GP501"), 1),
+        (("--select", "GP501", "--fail-on", "error"), 0),
+        (("--fail-on", "error"), 1),
+        (("--fail-on", "never"), 0),
+        (("--exit-zero",), 0),
+        (("--exit-style", "nipa"), 1),
+        (("--exit-style", "nipa", "--select", "GP501"), 250),
+        (("--exit-style", "bisect"), 1),
+        (("--silent",), 1),
+    ],
+)
+def test_exit_status(run: Run, tree: Path, args: tuple[str, ...], status: int) -> None:
+    ran = run("check", "bad", "--linux", tree, *args)
+    assert ran.status == status
+    assert bool(ran.out) == ("--silent" not in args)
+
+
+@pytest.mark.parametrize(("style", "status"), [("kselftest", 4), ("bisect", 125), ("default", 0)])
+def test_exit_status_of_what_was_not_judged(run: Run, tree: Path, style: str, status: int) -> None:
+    assert run("check", "good", "--exit-style", style).status == status  # no tree: messages alone
+    assert run("check", "good", "--exit-style", style, "--linux", tree).status == 0
+
+
+def test_settings(run: Run, tree: Path) -> None:
+    Path(".genpatch.toml").write_text('select = ["GP1", "GP2"]\nfail-on = "error"\nignore = ["GP511"]\n')
+    ran = run("check", "bad", "--linux", tree)  # what is selected there is for audits
+    assert (ran.status, ran.out) == (0, f"bad:4: warning: GP501: {SUBJECT}\n1 finding\n")
+    assert run("check", "bad", "--linux", tree, "--isolated").status == 1
+
+
+def test_cover_letters_among_patches(run: Run, tree: Path) -> None:
+    Path("cover").write_text(mail(subject="[PATCH 0/1] riscv: x"))
+    assert run("check", "cover", "good", "--linux", tree).out == "no findings\n"
+    ran = run("check", "cover", "--linux", tree)
+    assert (ran.status, ran.err) == (2, "genpatch: cover: no diff in it\n")
+    ran = run("check", "cover", "--linux", tree, "--format", "b4-review")
+    assert (ran.status, ran.out, ran.err) == (0, "[]\n", "")
+
+
+def test_b4_review(run: Run, tree: Path) -> None:
+    ran = run("check", "bad", "--linux", tree, "--format", "b4-review")
+    (result,) = json.loads(ran.out)
+    assert (result["tool"], result["status"], result["summary"]) == ("genpatch", "fail", "1 error, 1 warning")
+
+
+def test_images(run: Run, tree: Path) -> None:
+    pair = ("--vmlinux", "sample:call-ops", "--vmlinux", "sample:call-ops-broken")
+    ran = run("check", "good", "--linux", tree, *pair, "--format", "json")
+    document = json.loads(ran.out)
+    assert ran.status == 1
+    assert {each["rule"] for each in document["findings"]} >= {"GP101", "GP304"}
+    assert [each["name"] for each in document["images"]] == ["sample:call-ops-broken"]
+    ran = run("check", "good", "--linux", tree, "--vmlinux", "sample:call-ops-broken")
+    assert ran.status == 0  # what was wrong before is not the patch's doing
+    assert "sample:call-ops-broken: note: GP101: already there, error: 4 sleds" in ran.out
+    ran = run("check", "good", "--linux", tree, *pair, "--select", "GP101", "--format", "b4")
+    assert ran.out == (
+        "sample:call-ops-broken:0: ERROR: GP101: 4 sleds of 0 bytes before the function symbol, call-ops needs 8\n"
+    )
+
+
+def test_what_configuration_is_printed(run: Run) -> None:
+    assert "prep-perpatch-check-cmd = genpatch check --format=b4 -\n" in run("check", "--print-config", "b4").out
+    review = run("check", "--print-config", "b4-review").out
+    assert "review-perpatch-check-cmd = genpatch check --format=b4-review -\n" in review
 
 
 def test_without_a_tree(run: Run, tree: Path) -> None:
@@ -102,7 +213,28 @@ def test_a_commit_message(run: Run, tree: Path) -> None:
     [
         (("none",), "none: No such file or directory"),
         (("linux",), "linux: Is a directory"),
-        (("good", "--format", "sarif"), "--format 'sarif': expected one of text, b4, json"),
+        (
+            ("good", "--format", "html"),
+            "--format 'html': expected one of text, b4, b4-review, json, github, gitlab, junit, ktap, sarif",
+        ),
+        (("good", "--select", "GP2"), "no rule for patches matches 'GP2'; 'genpatch check --list' lists them"),
+        (
+            ("good", "--select", "GP501", "--ignore", "ALL"),
+            "no rule is left to run: --ignore names all that --select does",
+        ),
+        (
+            ("good", "--vmlinux", "sample:call-ops", "--select", "GP9x"),
+            "no rule matches 'GP9x'; 'genpatch rules' lists them",
+        ),
+        (("good", "--vmlinux", "none"), "none: No such file or directory"),
+        (
+            ("good", *("--vmlinux", "a") * 3),
+            "--vmlinux: expected one kernel, or two: without the patches, and with them",
+        ),
+        (("good", "--checkpatch"), "--checkpatch: no kernel source tree; name one with --linux TREE"),
+        (("good", "--checkpatch", "--linux", "linux"), "--checkpatch: linux has no scripts/checkpatch.pl"),
+        (("good", "--fail-on", "all"), "--fail-on 'all': expected one of error, warning, note, never"),
+        (("--print-config", "vim"), "--print-config 'vim': expected one of b4, b4-review"),
         (("good", "--commit-msg", "good"), "--commit-msg checks a message alone: leave out the patches"),
         (("good", "--linux", "none"), "none: no directory, expected a kernel source tree"),
         (("--explain", "GP599"), "no rule 'GP599'; 'genpatch check --list' lists them"),
@@ -136,9 +268,10 @@ def test_the_tree_is_not_changed_and_it_is_quick(tree: Path) -> None:
     command = (sys.executable, "-m", "genpatch", "check", "bad", "--linux", str(tree))
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(command, capture_output=True, check=False)
-        took.append(time.perf_counter() - start)
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime)
         assert (done.returncode, done.stderr) == (1, b"")
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*")} == before
-    assert min(took) < 1.5  # 0.2 s on a machine that does nothing else
+    assert min(took) < 1.0  # of the processor; 0.2 s where nothing else runs and Python may keep what it has compiled

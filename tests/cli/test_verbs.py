@@ -12,24 +12,28 @@ from typer.testing import CliRunner
 
 from genpatch import __version__, samples
 from genpatch.audit.registry import HEADINGS, all_rules
+from genpatch.check.registry import all_rules as patch_rules
 from genpatch.cli.app import app
 from genpatch.cli.exits import STYLES
 from genpatch.report.schema import JSON_SCHEMAS
 
 from .conftest import Run
 
+EVERY_RULE = sorted([*all_rules(), *patch_rules()])
+
 
 def test_rules(run: Run) -> None:
     ran = run("rules")
     assert (ran.status, ran.err) == (0, "")
     lines = ran.out.splitlines()
-    assert [line.split()[0] for line in lines] == list(all_rules())
+    assert [line.split()[0] for line in lines] == EVERY_RULE
     assert lines[7].split()[:3] == ["GP108", "error", "function-misaligned"]
 
 
 def test_rules_as_json(run: Run) -> None:
     listed = json.loads(run("rules", "--format", "json").out)
-    assert [each["rule"] for each in listed] == list(all_rules())
+    assert [each["rule"] for each in listed] == EVERY_RULE
+    assert {each["applies"] for each in listed if each["rule"] in patch_rules()} == {"message", "patch"}
     assert set(listed[0]) == {"rule", "name", "level", "since", "applies", "source", "documentation"}
 
 
@@ -42,7 +46,18 @@ def test_explain(run: Run, name: str) -> None:
     assert "linux c41bf4326c7b" in ran.out
 
 
-@pytest.mark.parametrize("code", list(all_rules()))
+def test_no_code_or_name_is_taken_twice() -> None:
+    names = [each.name for each in all_rules().values()] + [each.name for each in patch_rules().values()]
+    assert len(set(names)) == len(names)
+    assert set(patch_rules()).isdisjoint(all_rules())
+    assert all(code.startswith("GP5") for code in patch_rules())
+
+
+def test_explain_a_rule_of_patches_by_name(run: Run) -> None:
+    assert run("explain", "layout-equation").out.startswith("GP511 layout-equation (error, since 0.1.0)\n\nThe files ")
+
+
+@pytest.mark.parametrize("code", EVERY_RULE)
 def test_explain_every_rule(run: Run, code: str) -> None:
     assert run("explain", code).out.startswith(f"{code} ")
 

@@ -7,7 +7,7 @@ Inputs are the bundled samples, some of them wrapped (gzip, xz, tar), and the fi
 bits, overwrites sizes and offsets, cuts, repeats and splices. Whatever happens must be a report or one of the
 project's own errors. A traceback, a rule that breaks, more than 10 seconds or more than 1 GiB ends the run
 with status 1 and leaves the input in the directory it names. Targets: audit, elf, boot, kallsyms,
-btf, containers, text, program, call, arguments; all of them by default.
+btf, containers, text, program, call, arguments, race, compare, patches; all of them by default.
 """
 
 import argparse
@@ -22,13 +22,18 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from genpatch.audit.registry import all_rules
+from genpatch.check.patches import is_cover, read_message, read_patches
+from genpatch.check.render import as_b4, as_b4_review, as_json, as_text, b4_findings
+from genpatch.check.run import check_patches
 from genpatch.compare.run import compare
+from genpatch.emit.tree import Tree, open_tree
 from genpatch.errors import GenpatchError
 from genpatch.image.btf import Btf
 from genpatch.image.containers import open_content, unwrap
@@ -44,6 +49,7 @@ from genpatch.race.kernel import kernel_races
 from genpatch.race.run import explored
 from genpatch.race.witness import two_columns
 from genpatch.report.auditing import AuditOptions, audit_paths
+from genpatch.report.checking import FORMATS, check_document, render_of
 from genpatch.report.formats import RenderOptions, formats
 from genpatch.run.arguments import changed, read_argument
 from genpatch.run.kernel import KernelBench
@@ -51,6 +57,7 @@ from genpatch.run.listing import line_of, reason_of
 from genpatch.run.program import Process, Setting
 from genpatch.samples import resolve, sample_root
 from genpatch.schemes import get_scheme
+from tests.check.trees import FILES, edited, mail, toy
 from tests.elfwriter import Segment
 from tests.elfwriter import elf as elf_of
 
@@ -197,9 +204,32 @@ def arguments(data: bytes, folder: Path) -> None:
                 raise AssertionError(f"{each!r} was read as {found}")
 
 
+@cache
+def small_tree(folder: Path) -> Tree:
+    return open_tree(toy(folder / "linux"))
+
+
+def patches(data: bytes, folder: Path) -> None:
+    """Patches, read, applied to a small tree in memory, judged, and shown in every format."""
+    is_cover(data)
+    with suppress(GenpatchError):
+        read_message(data, "fuzz", ";")
+    checked = check_patches(read_patches(data, "fuzz"), small_tree(folder))
+    broken = [each for part in checked.parts for each in part.outcomes if each.status == "error"]
+    if broken:
+        raise AssertionError(f"a rule broke: {broken[0].reason}")
+    told = "".join(as_b4(b4_findings(checked, strict=True))).splitlines()
+    if any(not line.isprintable() for line in told) or len(told) > len(checked.findings) + len(checked.skipped):
+        raise AssertionError(f"b4 would not understand this: {told[:3]}")
+    "".join([*as_text(checked), as_json(checked), as_b4_review(checked, strict=False)]).encode()
+    for name in FORMATS:
+        "".join(render_of(name)(check_document(checked), RenderOptions())).encode()
+
+
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
     "audit": audit, "elf": elf, "btf": btf, "kallsyms": kallsyms, "boot": boot, "containers": containers, "text": text,
     "program": program, "call": call, "arguments": arguments, "race": race, "compare": compared,
+    "patches": patches,
 }  # fmt: skip
 
 
@@ -218,6 +248,18 @@ def corpus(named: list[str]) -> list[bytes]:
     lines = b"".join(b"ffffffff8000%04x T name%d\n" % (n * 4, n) for n in range(200))
     typed = b"\0".join((b"12", b"-0x80", b"0xffffffffffffffff", b"vfs_read+0x10", b"00 ff", b"16777216", b"hello", b""))
     return [*seeds, *wrapped, archive.getvalue(), lines, typed, small_program()]
+
+
+def mails() -> list[bytes]:
+    """Patches to the small tree in the forms that people send them in."""
+    diffs = [edited(path, (text.split("\n")[0], f"{text.split(chr(10))[0]} x")) for path, text in FILES.items()]
+    taken = [edited(path, (f"{line}\n", "")) for path, text in FILES.items() for line in set(text.split("\n"))
+             if line and text.count(f"{line}\n") == 1]  # fmt: skip
+    moved = "diff --git a/Kconfig b/Kconfig.x\nsimilarity index 100%\nrename from Kconfig\nrename to Kconfig.x\n"
+    shown = f"commit {'1' * 40}\nAuthor: A <a@example.org>\n\n    riscv: x\n\n{diffs[3]}"
+    coded = mail(diffs[0]).replace("\n\n", "\nContent-Transfer-Encoding: quoted-printable\n\n", 1)
+    texts = [*map(mail, [*diffs, *taken, moved]), "".join(map(mail, diffs)), "".join(diffs), shown, coded]
+    return [each.encode() for each in texts]
 
 
 def small_program() -> bytes:
@@ -257,6 +299,31 @@ def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(data)
 
 
+def rewrite(rng: random.Random, letters: list[bytes]) -> bytes:
+    """Return a mail with a few lines wrong; it stays text, so that readers get further."""
+    lines = rng.choice(letters).decode().split("\n")
+    others = rng.choice(letters).decode().split("\n")
+    for _ in range(rng.choice((1, 2, 4))):
+        at = rng.randrange(len(lines))
+        kind = rng.randrange(6)
+        if kind == 0:
+            del lines[at : at + rng.choice((1, 1, 3))]
+        elif kind == 1:
+            lines[at:at] = lines[at : at + rng.randrange(1, 9)] * rng.choice((1, 1, 50))
+        elif kind == 2:
+            start = rng.randrange(len(others))
+            lines[at:at] = others[start : start + rng.randrange(1, 20)]
+        elif kind == 3:
+            lines[at] = "".join(rng.choice(("0", "-1", "99999999", d)) if d.isdigit() else d for d in lines[at])
+        elif kind == 4:
+            place = rng.randrange(len(lines[at]) + 1)
+            lines[at] = lines[at][:place] + rng.choice("+- @\\/.\"'{}();\t\r\u202e=?:#") + lines[at][place:]
+        else:
+            lines[at] = rng.choice("+- ") + lines[at][1:]
+        lines = lines or [""]
+    return "\n".join(lines).encode()
+
+
 def main() -> int:
     """Run until the time is over or something breaks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -268,7 +335,7 @@ def main() -> int:
     seed = options.seed if options.seed is not None else time.time_ns() & 0xFFFFFFFF
     rng = random.Random(seed)
     targets = [options.target] if options.target else [*TARGETS, "audit", "audit", "audit"]
-    seeds = corpus(options.files)
+    seeds, letters = corpus(options.files), mails()
     np.seterr(over="ignore")
     folder = Path(tempfile.mkdtemp(prefix="genpatch-fuzz-"))
     deadline = time.monotonic() + options.seconds
@@ -276,7 +343,8 @@ def main() -> int:
     refused = 0
     worst = 0.0
     while time.monotonic() < deadline:
-        target, data = rng.choice(targets), mutate(rng, seeds)
+        target = rng.choice(targets)
+        data = mutate(rng, seeds) if target != "patches" else rng.choice((mutate, rewrite))(rng, letters)
         started = time.monotonic()
         problem = ""
         try:

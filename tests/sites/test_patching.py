@@ -164,6 +164,12 @@ def test_labels_inside_a_trampoline_do_not_end_it() -> None:
         ("addi a0, zero, 12\n jalr zero, 0(ra)", None),
         ("beq a0, zero, out\n addi a0, a0, 12\n out: jalr zero, 0(ra)", 12),
         ("beq a1, zero, out\n addi a0, a0, 4\n jalr zero, 0(ra)\n out: addi a0, a0, 8\n jalr zero, 0(ra)", None),
+        # 0 is no entry, and stays 0
+        ("beq a0, zero, none\n addi a0, a0, 4\n jalr zero, 0(ra)\n none: addi a0, zero, 0\n jalr zero, 0(ra)", 4),
+        ("bne a0, zero, some\n addi a0, zero, 0\n jalr zero, 0(ra)\n some: addi a0, a0, 4\n jalr zero, 0(ra)", 4),
+        ("beq a1, zero, none\n addi a0, a0, 4\n jalr zero, 0(ra)\n none: addi a0, zero, 0\n jalr zero, 0(ra)", None),
+        ("beq a0, zero, none\n addi a0, a0, 4\n jalr zero, 0(ra)\n none: addi a0, zero, 8\n jalr zero, 0(ra)", None),
+        ("bne a0, zero, some\n addi a0, a0, 4\n jalr zero, 0(ra)\n some: addi a0, zero, 0\n jalr zero, 0(ra)", None),
         ("addi a0, a0, 12", None),
     ],
 )

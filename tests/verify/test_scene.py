@@ -13,7 +13,7 @@ from genpatch.image.model import KernelImage
 from genpatch.verify.run import verify
 from genpatch.verify.scene import prepare_scene
 
-from .toys import PAIR, call_ops, edited, pair, without
+from .toys import DATA, GLOBAL_OPS, HANDLER, PAIR, broken, call_ops, edited, pair, without
 
 
 def test_where_the_fixmap_is() -> None:
@@ -89,6 +89,15 @@ def test_the_callback_is_what_the_trampoline_calls() -> None:
     data = next(place for place in scene.places if place.name == ".data")
     at = 0x300
     assert int.from_bytes(data.content[at : at + 8].tobytes(), "little") == scene.callback
+
+
+def test_the_ops_that_the_callback_was_put_into() -> None:
+    """A trampoline that calls one ops for all: its func is what ftrace_update_ftrace_func wrote."""
+    handed = pair("ftrace_caller", ("ld a2, 0(a2)", f"addi a2, a2, {HANDLER - GLOBAL_OPS}"))
+    assert prepare_scene(handed.image).handed == HANDLER
+    assert not handed.failures
+    assert prepare_scene(pair().image).handed == DATA + 0x500  # function_trace_op's; no callback is in it
+    assert ("arguments", "op") in broken(pair("ftrace_caller", ("ld a2, 0(a2)", "addi a2, a2, 0"))), "its address"
 
 
 @pytest.mark.parametrize(

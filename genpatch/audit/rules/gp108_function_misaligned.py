@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from ...image.model import ImageKind
 from ...schemes.model import Need
-from ..cases import PAIR_CODE, SITES_AT, Fn, clean, fires, kernel
+from ..cases import CALL_OPS_CODE, PAIR_CODE, SITES_AT, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, plural, where
 from ..registry import rule
+
+_STOPS = next(each.source for each in PAIR_CODE if each.name == "arch_ftrace_update_code")
 
 
 @rule(
@@ -25,7 +27,13 @@ from ..registry import rule
             lambda: kernel(Fn(name="one", before=0, at=SITES_AT + 2), code=PAIR_CODE),
             "not on a multiple of 4",
         ),
-        fires(lambda: kernel(Fn(name="one", at=SITES_AT + 10)), "not on a multiple of 4"),
+        fires(lambda: kernel(Fn(name="one", at=SITES_AT + 10)), "not stored at once$"),
+        fires(
+            lambda: kernel(
+                Fn(name="one", at=SITES_AT + 10), code=replaced(CALL_OPS_CODE, "arch_ftrace_update_code", _STOPS)
+            ),
+            "which only stop_machine makes harmless",
+        ),
     ),
 )
 def function_misaligned(facts: Facts) -> Iterator[Finding]:
@@ -53,7 +61,8 @@ def function_misaligned(facts: Facts) -> Iterator[Finding]:
     hit = where(sites.alignment < 4)
     if not len(hit):
         return
-    stopped = Need.STOP_MACHINE in scheme.needs and facts.code.stops_machine is not False
+    stops = facts.code.stops_machine
+    stopped = Need.STOP_MACHINE in scheme.needs if stops is None else stops
     share = len(hit) / len(sites)
     cause = (
         "no alignment is asked for"

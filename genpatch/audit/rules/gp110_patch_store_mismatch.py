@@ -16,6 +16,7 @@ from ..registry import rule
 _ROUTINES = ("ftrace_make_call", "ftrace_make_nop", "ftrace_modify_call", "ftrace_init_nop")
 _NO_LITERAL = CALL_OPS_MAKE_CALL.replace("    jal ra, patch_text_nosync\n", "")
 _LOW_LITERAL = CALL_OPS_MAKE_CALL.replace("addi a0, s1, -12", "addi a0, s1, -20")
+_ONLY_LITERAL = CALL_OPS_MAKE_CALL.replace("    jal ra, patch_insn_write\n", "")
 _LONG_PAIR = PAIR_MAKE_CALL.replace("addi a2, zero, 8", "addi a2, zero, 16")
 
 
@@ -28,6 +29,15 @@ _LONG_PAIR = PAIR_MAKE_CALL.replace("addi a2, zero, 8", "addi a2, zero, 16")
     cases=(
         clean(lambda: kernel(Fn(name="one"))),
         clean(lambda: kernel(Fn(name="one", before=0), code=PAIR_CODE)),
+        clean(lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_modify_call", _ONLY_LITERAL))),
+        fires(
+            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_modify_call", _NO_LITERAL)),
+            "ftrace_modify_call does not write 8 bytes at func-8",
+        ),
+        fires(
+            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_make_call", _ONLY_LITERAL)),
+            r"ftrace_make_call does not write 4 bytes at func\+4",
+        ),
         fires(
             lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "ftrace_make_call", _NO_LITERAL)),
             "does not write 8 bytes at func-8",
@@ -82,13 +92,18 @@ def patch_store_mismatch(facts: Facts) -> Iterator[Finding]:
 
 
 def _meant(scheme: CallScheme, name: str) -> list[set[tuple[int, int]]]:
-    """Return (distance from func, length) of each store that a routine should make; a change may enable anew."""
+    """Return (distance from func, length) of each store that a routine should make.
+
+    A change may enable anew. It may also leave out the call, where that is the same one for every tracer.
+    """
     transitions = {
         "ftrace_init_nop": (scheme.init,),
         "ftrace_make_call": (scheme.enable,),
         "ftrace_modify_call": (scheme.enable, scheme.change),
         "ftrace_make_nop": (scheme.disable,),
     }[name]
+    if name == "ftrace_modify_call" and scheme.frozen_auipc:
+        transitions += (tuple(store for store in scheme.change if store.is_data),)
     return [{(store.at, store.width) for store in stores if store.place is Place.FUNC} for stores in transitions]
 
 

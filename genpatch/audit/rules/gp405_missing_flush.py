@@ -16,6 +16,9 @@ _RETURN = "ld ra, 0(sp)\n addi sp, sp, 16\n jalr zero, 0(ra)"
 _ENTER = "addi sp, sp, -16\n sd ra, 0(sp)\n"
 _LOCAL = f"{_ENTER} jal ra, patch_insn_write\n fence.i\n {_RETURN}"
 _UNFLUSHED = f"{_ENTER} jal ra, ftrace_modify_all_code\n {_RETURN}"
+_FLUSHES = f"{_ENTER} jal ra, flush_icache_all\n {_RETURN}"
+_UPDATE, _FINISH = "arch_ftrace_update_code", "ftrace_arch_code_modify_post_process"
+_LATER = replaced(replaced(CALL_OPS_CODE, _UPDATE, _UNFLUSHED), _FINISH, _FLUSHES)
 
 _REMOTE = ("flush_icache_all", "flush_icache_range", "flush_icache_mm", "on_each_cpu", "on_each_cpu_cond_mask",
            "smp_call_function", "smp_call_function_many", "sbi_remote_fence_i", "stop_machine",
@@ -30,14 +33,13 @@ _REMOTE = ("flush_icache_all", "flush_icache_range", "flush_icache_mm", "on_each
     source='linux ee9a68394b4b ("riscv: Re-introduce global icache flush in patch_text_XXX()"), v6.11',
     cases=(
         clean(lambda: kernel(Fn(name="one"))),
+        clean(lambda: kernel(Fn(name="one"), code=_LATER)),
         fires(
             lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "patch_text_nosync", _LOCAL)),
             "own hart only",
         ),
-        fires(
-            lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, "arch_ftrace_update_code", _UNFLUSHED)),
-            "never flushes",
-        ),
+        fires(lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, _UPDATE, _UNFLUSHED)), "never flushes"),
+        fires(lambda: kernel(Fn(name="one"), code=replaced(_LATER, _FINISH, "jalr zero, 0(ra)")), "never flushes"),
     ),
 )
 def missing_flush(facts: Facts) -> Iterator[Finding]:
@@ -46,6 +48,7 @@ def missing_flush(facts: Facts) -> Iterator[Finding]:
     ## What it checks
     patch_text_nosync, and arch_ftrace_update_code where it patches live: whether they call something that
     makes every hart execute fence.i (flush_icache_all, a cross-call, a remote fence by the firmware).
+    ftrace_arch_code_modify_post_process, which ends every update, may do it for the latter.
 
     ## Why it matters
     fence.i only orders the hart that executes it. Others may fetch the old instructions for as long as they
@@ -60,12 +63,12 @@ def missing_flush(facts: Facts) -> Iterator[Finding]:
     judged = 0
     scheme = facts.scheme
     live = scheme is not None and Need.REMOTE_FENCE_I in scheme.needs
-    for name in ("patch_text_nosync", *(("arch_ftrace_update_code",) if live else ())):
+    for name in ("patch_text_nosync", *((_UPDATE,) if live else ())):
         routine = facts.code.routine(name)
         if routine is None or not routine.complete:
             continue
         judged += 1
-        if not _reaches_others(facts, routine):
+        if not _reaches_others(facts, routine) and not (name == _UPDATE and _ends_with_flush(facts)):
             own = any(insn.name == "fence.i" for _, insn in routine.insns)
             yield Finding(
                 message=f"{name} {'flushes its own hart only' if own else 'never flushes the instruction cache'}",
@@ -73,6 +76,12 @@ def missing_flush(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
     if not judged:
         raise Skip("patch_text_nosync is not there or could not be followed")
+
+
+def _ends_with_flush(facts: Facts) -> bool:
+    """Tell whether what ftrace calls behind each update makes other harts fence."""
+    routine = facts.code.routine(_FINISH)
+    return routine is not None and routine.complete and _reaches_others(facts, routine)
 
 
 def _reaches_others(facts: Facts, routine: Routine) -> bool:

@@ -11,7 +11,7 @@ from ..registry import message_rule
 
 _LONGEST = 75
 # quotes, indented text such as logs, tags and addresses stay as they are
-_LEFT_ALONE = re.compile(r"[>|#\s]|[A-Z][A-Za-z-]*:\s|\[\s*\d+(?:\.\d+)?\]|Link:|.*\w+://\S|\S+$")
+_LEFT_ALONE = re.compile(r"[>|#\s]|[A-Z][A-Za-z-]*:\s|\[\s*\d+(?:\.\d+)?\]|Link:|.*\w://\S|\S+$")
 
 
 @message_rule("GP504", "long-line")

@@ -13,6 +13,9 @@ from ..registry import source_rule
 from ..source import Function, calls
 
 _LOCK = re.compile(r"\bmutex_(lock|unlock)\(&text_mutex\)|\b((?:scoped_)?guard)\(mutex\)?,? ?\(?&text_mutex\)")
+# whoever says so is alone on the machine
+_FLAG = re.compile(r"\briscv_patch_in_stop_machine = (true|false|1|0);")
+_FLAG_MEANS = {"true": "lock", "1": "lock", "false": "unlock", "0": "unlock"}
 _LEAVES = re.compile(r"[^{}]*\b(?:return|goto)\b[^{}]*\}")
 _ASSERT = "lockdep_assert_held(&text_mutex)"
 _HOOKS = ("ftrace_arch_code_modify_prepare", "ftrace_arch_code_modify_post_process")
@@ -68,6 +71,7 @@ def _unlocked_calls(each: Function) -> list[str]:
     held, outer = False, 0
     marks = sorted(
         [(match.start(), "lock " + (match[1] or "guard")) for match in _LOCK.finditer(each.body)]
+        + [(match.start(), "lock " + _FLAG_MEANS[match[1]]) for match in _FLAG.finditer(each.body)]
         + [(at, name) for name, at in calls(each.body)]
     )
     found = []

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...audit.model import plural
-from ..document import AuditDocument
+from ..document import AuditDocument, FindingRecord, SourceFinding
 from ..escape import printable
 from ..views import Group, artefact_names, groups, open_findings, places, tally
 from . import RenderOptions, markdown
@@ -28,7 +28,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
     findings = open_findings(document.total.findings)
     left = tally(findings)
     for level in ("error", "warning", "note") if options.strict else ("error", "warning"):
-        ranked = groups(finding for finding in findings if finding.level == level)
+        ranked = list(_gathered([finding for finding in findings if finding.level == level]))
         for group in ranked[:MAX_ANNOTATIONS]:
             left[level] -= len(group.findings)
             yield _annotation(group, names, options)
@@ -62,10 +62,19 @@ def remark(command: str, line: str) -> str:
     return f"::{command} title=genpatch::{_data(printable(line))}\n"
 
 
+def _gathered(findings: list[FindingRecord]) -> Iterator[Group]:
+    """Yield what gets an annotation each: a rule, and of source every finding, since each has a line of its own."""
+    in_source = [finding for finding in findings if isinstance(finding, SourceFinding)]
+    yield from groups(finding for finding in findings if not isinstance(finding, SourceFinding))
+    for finding in in_source:
+        yield Group(rule=finding.rule, name=finding.name, level=finding.level, findings=(finding,))
+
+
 def _annotation(group: Group, names: dict[str, str], options: RenderOptions) -> str:
     first = group.findings[0]
     title = _property(f"genpatch ({group.rule} {group.name})")
-    place = f"file={_property(names[first.image])},line=1,title={title}"
+    file, line = (first.file, first.line or 1) if isinstance(first, SourceFinding) else (names[first.image], 1)
+    place = f"file={_property(file)},line={line},title={title}"
     body = "\n".join(map(printable, _body(group, options)))
     return f"::{_COMMANDS[group.level]} {place}::{_data(body)}\n"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
-from ..document import AuditDocument
+from ..document import AuditDocument, FindingRecord, SourceFinding
 from ..escape import printable
 from ..fingerprint import unique
 from ..views import artefact_names, open_findings, worst_first
@@ -29,9 +30,15 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
             "check_name": finding.rule,
             "fingerprint": fingerprint,
             "severity": _SEVERITY.get(finding.level, "info"),
-            "location": {"path": printable(names[finding.image]), "lines": {"begin": 1}},
+            "location": _location(finding, names),
         }
         for finding, fingerprint in zip(findings, fingerprints, strict=True)
     ]
     yield json.dumps(entries, indent=2)
     yield "\n"
+
+
+def _location(finding: FindingRecord, names: dict[str, str]) -> dict[str, Any]:
+    if isinstance(finding, SourceFinding):
+        return {"path": printable(finding.file), "lines": {"begin": max(finding.line, 1)}}
+    return {"path": printable(names[finding.image]), "lines": {"begin": 1}}

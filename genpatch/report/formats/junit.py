@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from ...audit.model import Status, plural
-from ..document import AuditDocument, FindingRecord
+from ..document import AuditDocument, FindingRecord, SourceFinding
 from ..escape import printable
 from ..views import RuleRow, artefact_names, fails, places, rule_rows, worst_first
 from . import RenderOptions
@@ -98,6 +98,9 @@ def _lines(row: RuleRow, options: RenderOptions) -> list[str]:
 
 
 def _finding(finding: FindingRecord, options: RenderOptions) -> Iterator[str]:
+    if isinstance(finding, SourceFinding):
+        yield f"{finding.level}: {finding.place}: {finding.message}"
+        return
     yield f"{finding.level}: {finding.message}"
     found = places(finding)
     for place in found[: options.max_examples]:

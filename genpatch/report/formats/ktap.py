@@ -80,6 +80,5 @@ def _diagnostics(row: RuleRow, options: RenderOptions) -> Iterator[str]:
 
 
 def _diagnostic(finding: FindingRecord) -> str:
-    where = " ".join(part for part in (finding.address or "", finding.symbol) if part)
-    place = f"{where}: " if where else ""
+    place = f"{finding.place}: " if finding.place else ""
     return f"{finding.rule} {finding.name}: {finding.level}: {place}{finding.message}"

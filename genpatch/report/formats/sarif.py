@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...audit.model import Status
-from ..document import AuditDocument, FindingRecord, ImageRecord, RuleRecord
+from ..document import AuditDocument, FindingRecord, ImageRecord, RuleRecord, SourceFinding
 from ..escape import printable
 from ..fingerprint import fingerprint, unique
 from ..rule_docs import rule_docs
@@ -75,9 +75,16 @@ def _run(document: AuditDocument) -> Json:
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(document, records, index, len(findings) - len(results))],
         "artifacts": [_artifact(artefact) for artefact in artefacts.values()],
-        "addresses": [_base_address(artefact) for artefact in artefacts.values()],
+        **_addresses(document, artefacts),
         "results": results + skipped,
     }
+
+
+def _addresses(document: AuditDocument, artefacts: dict[str, _Artefact]) -> Json:
+    """Return the addresses that others are relative to; source has none."""
+    if document.is_about_source:
+        return {}
+    return {"addresses": [_base_address(artefact) for artefact in artefacts.values()]}
 
 
 def _artefacts(document: AuditDocument) -> dict[str, _Artefact]:
@@ -164,7 +171,7 @@ def _artifact(artefact: _Artefact) -> Json:
     return {
         "location": {"uri": artefact.uri},
         "roles": ["analysisTarget"],
-        "properties": {key: printable(value) for key, value in properties.items() if value is not None},
+        "properties": {key: printable(value) for key, value in properties.items() if value},
     }
 
 
@@ -186,10 +193,12 @@ def _result(finding: FindingRecord, rule: int, name: str, artefacts: dict[str, _
         "kind": "fail",
         "message": {"text": printable(finding.message)},
         "analysisTarget": artefact.location(),
-        "locations": [_with_region(_location(artefact, finding.address, finding.symbol, finding.section))],
+        "locations": [_primary(finding, artefact)],
         "partialFingerprints": _fingerprints(name),
         "properties": {"sites": finding.sites},
     }
+    if isinstance(finding, SourceFinding):
+        result.pop("properties")
     if finding.address is not None:
         result["properties"]["va"] = finding.address
     related = _related(finding, artefact)
@@ -200,6 +209,17 @@ def _result(finding: FindingRecord, rule: int, name: str, artefacts: dict[str, _
     if is_known(finding):
         result["suppressions"] = [{"kind": "external", "justification": "baseline"}]
     return result
+
+
+def _primary(finding: FindingRecord, artefact: _Artefact) -> Json:
+    """Return the location that is shown: a line of source, or where in an image."""
+    if not isinstance(finding, SourceFinding):
+        return _with_region(_location(artefact, finding.address, finding.symbol, finding.section))
+    line = max(finding.line, 1)
+    here = finding.file == artefact.image.input.path
+    where = artefact.location() if here else {"uri": quote(printable(finding.file))}
+    region = {"startLine": line, "startColumn": 1, "endLine": line, "endColumn": 2}
+    return {"physicalLocation": {"artifactLocation": where, "region": region}}
 
 
 def _fingerprints(name: str) -> Json:

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What Kconfig files allow, in logic of three values: a symbol is on, off, or it cannot be told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+__all__ = ["ARCH", "FILES", "Kconfig", "Symbol", "Tri", "read_kconfig"]
+
+ARCH = "arch/riscv/Kconfig"
+FILES = (ARCH, "arch/Kconfig", "kernel/trace/Kconfig")
+"""Files that say which tracers there are."""
+Tri = bool | None
+_DEEPEST = 24
+_MOST_ROUNDS = 6
+_MOST_TOKENS = 200
+_TOKEN = re.compile(r"\s*(\|\||&&|!=|<=|>=|[!()=<>]|\"[^\"]*\"|[\w./$-]+)")
+_ENTRY = re.compile(r"(?:menu)?config\s+(\w+)\s*$")
+_OTHER = re.compile(r"(?:choice|endchoice|menu|endmenu|source|comment|mainmenu)\b")
+_LINE = re.compile(r"\s+(depends on|select|def_bool|default|bool|tristate|prompt|int|hex|string|help)\b\s*(.*)$")
+
+
+@dataclass
+class Symbol:
+    """A symbol, all its definitions taken together.
+
+    Args:
+        name: without CONFIG_.
+        has_prompt: somebody is asked.
+        depends: what each definition depends on.
+        defaults: (value, condition), each an expression.
+        selected: (symbol, condition) of what selects it.
+    """
+
+    name: str
+    has_prompt: bool = False
+    is_defined: bool = False
+    depends: list[str] = field(default_factory=list)
+    defaults: list[tuple[str, str]] = field(default_factory=list)
+    selected: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Kconfig:
+    """Some Kconfig files.
+
+    Args:
+        texts: of the files.
+    """
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.symbols: dict[str, Symbol] = {}
+        for text in texts:
+            self._read(text)
+
+    def _symbol(self, name: str) -> Symbol:
+        return self.symbols.setdefault(name, Symbol(name))
+
+    def _read(self, text: str) -> None:
+        around: list[str] = []
+        now: Symbol | None = None
+        depends: list[str] = []
+        is_help = False
+        for line in [*text.replace("\\\n", " ").split("\n"), "comment"]:
+            code = line.split("#")[0].rstrip() if "$(" not in line else line.rstrip()
+            if not code or (code[0].isspace() and (is_help or now is None)):
+                continue
+            if not code[0].isspace():
+                if now is not None:
+                    now.depends.append(_all(depends))
+                now, depends, is_help = None, list(around), False
+                if (entry := _ENTRY.match(code)) is not None:
+                    now = self._symbol(entry[1])
+                    now.is_defined = True
+                elif code.startswith("if "):
+                    around.append(code[3:])
+                elif code == "endif" and around:
+                    around.pop()
+                continue
+            if now is not None and (part := _LINE.match(code)) is not None:
+                is_help = self._line(now, part[1], part[2], depends)
+
+    def _line(self, now: Symbol, word: str, rest: str, depends: list[str]) -> bool:
+        """Take in a line of a symbol; tell whether it starts its help."""
+        value, _, condition = rest.partition(" if ")
+        if word == "depends on":
+            depends.append(rest)
+        elif word == "select":
+            self._symbol(value.strip()).selected.append((now.name, condition))
+        elif word in ("def_bool", "default"):
+            now.defaults.append((value, condition))
+        elif word in ("bool", "tristate", "prompt", "int", "hex", "string"):
+            now.has_prompt |= '"' in rest
+        return word == "help"
+
+    def value(self, name: str, assumed: Mapping[str, bool]) -> Tri:
+        """Return what a symbol is where some are known."""
+        if name in assumed:
+            return assumed[name]
+        return _Reader(self, assumed).symbol(name, _DEEPEST)
+
+    def derived(self, name: str, assumed: Mapping[str, bool]) -> Tri:
+        """Return what a symbol is by what it depends on and by what selects it, whatever is assumed of itself."""
+        others = {each: state for each, state in assumed.items() if each != name}
+        return _Reader(self, others).symbol(name, _DEEPEST)
+
+    def closed(self, assumed: Mapping[str, bool]) -> dict[str, bool] | None:
+        """Return an assumption with what follows from it; None if it cannot be."""
+        known = dict(assumed)
+        if known.get("CC_IS_CLANG") and known.get("CC_IS_GCC"):
+            return None
+        for _ in range(_MOST_ROUNDS):
+            more: dict[str, bool] = {}
+            for name, state in known.items():
+                for other, wanted in self._needs(name) if state else ():
+                    if known.get(other, wanted) != wanted or more.get(other, wanted) != wanted:
+                        return None
+                    more[other] = wanted
+            if more.keys() <= known.keys():
+                break
+            known |= more
+        return None if any(self.derived(name, known) is (not state) for name, state in known.items()) else known
+
+    def _needs(self, name: str) -> Iterator[tuple[str, bool]]:
+        """Yield what must be on or off where a symbol is on."""
+        symbol = self.symbols.get(name)
+        if symbol is None or not symbol.is_defined:
+            return
+        if len(symbol.depends) == 1 and (symbol.has_prompt or symbol.defaults):
+            yield from _conjuncts(symbol.depends[0])
+        if not symbol.has_prompt and not symbol.defaults and len(symbol.selected) == 1:
+            yield symbol.selected[0][0], True
+            yield from _conjuncts(symbol.selected[0][1])
+
+
+def _all(parts: list[str]) -> str:
+    return " && ".join(f"({part})" for part in parts)
+
+
+@lru_cache(maxsize=4096)
+def _conjuncts(expression: str) -> tuple[tuple[str, bool], ...]:
+    """Return (symbol, state) of an expression that is symbols joined by ``&&``, as far as it is."""
+    depth, part, parts = 0, "", []
+    found: list[tuple[str, bool]] = []
+    for token in _TOKEN.findall(expression):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if token == "&&" and depth == 0:
+            parts.append(part)
+            part = ""
+        else:
+            part += token
+    for each in [*parts, part]:
+        if re.fullmatch(r"!?\w+", each):
+            found.append((each.lstrip("!"), not each.startswith("!")))
+        elif each.startswith("(") and each.endswith(")") and "||" not in each:
+            found += _conjuncts(each[1:-1].replace("&&", " && "))
+    return tuple(found)
+
+
+class _Reader:
+    """Expressions, evaluated under an assumption."""
+
+    def __init__(self, kconfig: Kconfig, assumed: Mapping[str, bool]) -> None:
+        self.kconfig = kconfig
+        self.known: dict[str, Tri] = dict(assumed)
+
+    def symbol(self, name: str, depth: int) -> Tri:
+        if name in self.known:
+            return self.known[name]
+        if name in ("y", "n", "m"):
+            return name != "n"
+        if depth <= 0:
+            return None
+        self.known[name] = None  # while it is asked for by what it needs itself
+        found = self.known[name] = self._symbol(name, depth - 1)
+        return found
+
+    def _symbol(self, name: str, depth: int) -> Tri:
+        symbol = self.kconfig.symbols.get(name)
+        if symbol is None or not (symbol.is_defined or symbol.selected):
+            return None
+        selected: Tri = False
+        for by, condition in symbol.selected:
+            selected = _or(selected, _and(self.symbol(by, depth), self.of(condition, depth)))
+        if selected is True or not symbol.is_defined:
+            return selected if selected is True else None
+        depends: Tri = False
+        for each in symbol.depends:
+            depends = _or(depends, self.of(each, depth))
+        default: Tri = None if symbol.has_prompt else False
+        for value, condition in symbol.defaults if not symbol.has_prompt else ():
+            default = _or(default, _and(self.of(value, depth), self.of(condition, depth)))
+        return _or(selected, _and(depends, default))
+
+    def of(self, expression: str, depth: int) -> Tri:
+        """Evaluate an expression; an empty one is y."""
+        if not expression.strip():
+            return True
+        parser = _Parser(list(_tokens(expression)), self, depth)
+        try:
+            return parser.either()
+        except IndexError:
+            return None
+
+
+@lru_cache(maxsize=4096)
+def _tokens(expression: str) -> tuple[str, ...]:
+    """Return the words of an expression; a call of a macro is one."""
+    text = expression
+    macros: dict[str, str] = {}
+    while (start := text.find("$(")) >= 0 and len(macros) < 50:
+        end = _closing(text, start + 1)
+        macros[f"macro{len(macros)}$"] = text[start:end]
+        text = f"{text[:start]} macro{len(macros) - 1}$ {text[end:]}"
+    return tuple(macros.get(each, each) for each in _TOKEN.findall(text)[:_MOST_TOKENS])
+
+
+class _Parser:
+    def __init__(self, tokens: list[str], reader: _Reader, depth: int) -> None:
+        self.tokens, self.reader, self.depth = tokens, reader, depth
+
+    def either(self) -> Tri:
+        value = self.both()
+        while self.tokens[:1] == ["||"]:
+            del self.tokens[0]
+            value = _or(value, self.both())
+        return value
+
+    def both(self) -> Tri:
+        value = self.one()
+        while self.tokens[:1] == ["&&"]:
+            del self.tokens[0]
+            value = _and(value, self.one())
+        return value
+
+    def one(self) -> Tri:
+        token = self.tokens.pop(0)
+        if token == "!":
+            value = self.one()
+            return None if value is None else not value
+        if token == "(":
+            value = self.either()
+            del self.tokens[0]
+            return value
+        if self.tokens[:1] and self.tokens[0] in ("=", "!=", "<", "<=", ">", ">="):
+            words = [token, self.tokens.pop(0), self.tokens.pop(0)]
+            return self.reader.known.get(" ".join(words))
+        return self.reader.symbol(token, self.depth)
+
+
+def _closing(text: str, start: int) -> int:
+    """Return the place behind the parenthesis that closes the one at a place."""
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth == 0:
+            return at + 1
+    return len(text)
+
+
+def _or(one: Tri, other: Tri) -> Tri:
+    if one is True or other is True:
+        return True
+    return None if one is None or other is None else False
+
+
+def _and(one: Tri, other: Tri) -> Tri:
+    if one is False or other is False:
+        return False
+    return None if one is None or other is None else True
+
+
+@lru_cache(maxsize=8)
+def read_kconfig(texts: tuple[str, ...]) -> Kconfig:
+    """Return Kconfig files, read; the same texts are read once."""
+    return Kconfig(texts)
