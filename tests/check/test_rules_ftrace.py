@@ -429,13 +429,13 @@ def test_hostile_source_is_read_in_time(tmp_path: Path) -> None:
         "struct __arch_ftrace_regs {\n" + "	struct {\n" * 5_000,
         "int ftrace_make_call(void)\n{\n" + "	f(" * 20_000 + "\n}\n",
     )
-    started = time.monotonic()
+    started = time.process_time()
     for number, text in enumerate(texts):
         for path in (DYN, HEADER, FTRACE, KCONFIG):
             first = TOY[path].split("\n")[1]
             at = tmp_path / f"{number}{path.split('/')[-1]}"
             found(at, path, (first, f"{first}\n{text}"))
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 60
 
 
 def stepped(old: dict[str, str | None], new: dict[str, str | None], version: str) -> set[tuple[str, str]]:

@@ -21,8 +21,8 @@ from genpatch.errors import UsageError
 from tests.emit.trees import BPF_C, FTRACE_C, FTRACE_H, KCONFIG, RISCV_MAKEFILE, copied, git, real, repository, toy
 
 NAMES = (
-    "auipc-fixed", "bpf-sled", "bpf-trampoline", "call-ops", "cfi-prefix", "direct-calls", "hi20-check", "no-preempt",
-    "regs-to-args",
+    "auipc-fixed", "bpf-poke", "bpf-sled", "bpf-trampoline", "call-ops", "cfi-prefix", "direct-calls", "hi20-check",
+    "no-preempt", "regs-to-args",
 )  # fmt: skip
 THERE, CAN, NOT = "already there", "can be made", "not applicable"
 TWO_WORDS = FTRACE_H.replace("MCOUNT_INSN_SIZE\t4", "MCOUNT_INSN_SIZE\t8")
@@ -338,9 +338,9 @@ def test_git_takes_it_and_checkpatch_is_silent(
 @pytest.mark.parametrize(
     ("version", "states"),
     [
-        ("6.1", (NOT, NOT, CAN, NOT, NOT, NOT, NOT, THERE, CAN)),
-        ("6.12", (CAN, THERE, THERE, CAN, NOT, NOT, NOT, THERE, THERE)),
-        ("7.2", (THERE, THERE, THERE, THERE, CAN, THERE, CAN, NOT, THERE)),
+        ("6.1", (NOT, NOT, NOT, CAN, NOT, NOT, NOT, NOT, THERE, CAN)),
+        ("6.12", (CAN, CAN, THERE, THERE, CAN, NOT, NOT, NOT, THERE, THERE)),
+        ("7.2", (THERE, CAN, THERE, THERE, THERE, CAN, THERE, CAN, NOT, THERE)),
     ],
 )
 def test_how_real_trees_stand(version: str, states: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 
 from ..change import Change, Texts
@@ -52,23 +51,19 @@ def live_pair(change: Change) -> Iterable[Problem]:
 
 
 def _more(old: list[Use], new: list[Use]) -> list[Use]:
-    """Return the calls that have no counterpart before: in the same function, or one that moved to another."""
-    there = Counter((use.function, use.takes) for use in old)
-    rest = []
-    for use in new:
-        key = (use.function, use.takes)
-        if there[key]:
-            there[key] -= 1
-        else:
-            rest.append(use)
-    moved = Counter(takes for (_, takes), count in there.items() for _ in range(count))
-    found = []
-    for use in rest:
-        if moved[use.takes]:
-            moved[use.takes] -= 1
-        else:
-            found.append(use)
-    return found
+    """Return the calls that have no counterpart before, as long or longer: in the same function, or in another."""
+    left = list(old)
+    rest = [use for use in new if not _taken(left, use, use.function)]
+    return [use for use in rest if not _taken(left, use, "")]
+
+
+def _taken(left: list[Use], use: Use, function: str) -> bool:
+    """Take a call as long as `use` out of `left`, one of a function if that is named; tells whether there was one."""
+    for other in left:
+        if (other.takes or 0) >= (use.takes or 0) and function in ("", other.function):
+            left.remove(other)
+            return True
+    return False
 
 
 def _places(change: Change, path: str, use: Use) -> tuple[Place, ...]:
