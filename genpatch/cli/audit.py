@@ -309,9 +309,6 @@ def write_file(path: str, text: str) -> None:
         raise InputError(path, got=getattr(error, "strerror", None) or str(error)) from error
 
 
-_write = write_file
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
