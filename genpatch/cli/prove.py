@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .audit import write_file
-from .audit import require
+from .audit import require, write_file
 from .output import write_out
 from .progress_line import progress_line
 
