@@ -170,20 +170,22 @@ class _Reader:
         return constant(text, names, {})
 
     def _size(self, expression: str, function: str) -> int | None:
-        body = self.functions[function].bodies[0]
+        head = re.search(rf"\b{re.escape(function)}\(([^;{{}}()]*)\)\s*\{{", self.text)
+        parameters = head[1].replace(",", ";") if head is not None else ""
+        declared = f"{parameters};{self.functions[function].bodies[0]}"
 
         def size(match: re.Match[str]) -> str:
-            return str(_sizeof(match[1], body, self.text))
+            return str(_sizeof(match[1], declared))
 
         return constant(_SIZEOF.sub(size, expression), self.macros, {})
 
 
-def _sizeof(what: str, body: str, text: str) -> int:
-    """Return the size of a variable of a function, or of a type, of those that patching uses."""
+def _sizeof(what: str, declared: str) -> int:
+    """Return the size of a variable or parameter of a function, or of a type, of those that patching uses."""
     if what in ("u32", "unsigned int", "int") or what.endswith("*"):
         return 8 if what.endswith("*") else 4
     name = re.escape(what.lstrip("*&"))
-    word = re.search(rf"\b(?:unsigned int|u32|int)\s[^;()]*\b{name}\b(?:\[(\d{{1,3}})\])?", body)
+    word = re.search(rf"\b(?:unsigned int|u32|int)\s[^;()]*\b{name}\b(?:\[(\d{{1,3}})\])?", declared)
     if word is not None:
         return 4 * int(word[1] or 1)
     return 8

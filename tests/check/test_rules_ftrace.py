@@ -381,6 +381,18 @@ def test_what_breaks_it(tmp_path: Path, path: str, swaps: list[tuple[str, str]],
                 )
             ],
         ),
+        (
+            FTRACE,
+            [
+                (
+                    "int ftrace_make_nop(struct module",
+                    "static int put_word(struct dyn_ftrace *rec, u32 word)\n{\n"
+                    "	return patch_insn_write((void *)rec->ip, &word, sizeof(word));\n}\n\n"
+                    "int ftrace_make_nop(struct module",
+                ),
+                ("return patch_insn_write((void *)rec->ip, &nop, 4);", "return put_word(rec, nop);"),
+            ],
+        ),
         (SORT, [("before_func = 8", "before_func = 16")]),
         (MAKEFILE, [("-z norelro", "-z norelro -z now")]),
     ],
