@@ -106,7 +106,7 @@ def test_its_own_code_that_cannot_be_run_is_a_warning(run: Run, tmp_path: Path) 
     ran = run("compare", path, *FEW)
     warning = "warning: this kernel's own code was not run, or not in full: no ftrace_make_call, no ftrace_make_nop"
     assert (ran.status, ran.err) == (0, f"genpatch: {warning}\n")
-    assert ran.out.splitlines()[2] == warning
+    assert warning in ran.out.splitlines()[1:4]
     assert ran.out.count("no ftrace_make_call") == 1
     assert warning in run("compare", path, *FEW, "-q", "--format", "markdown").out
     assert any(
