@@ -29,7 +29,7 @@ from .victim import undisturbed
 __all__ = ["FtraceSite", "Kernel", "prepare_kernel"]
 
 _CALL_OPS_FLAG = "FTRACE_FL_CALL_OPS_EN"
-_WALKERS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func", "ftrace_stub")
+_WALKERS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func")
 _KERNEL_OPS = ("ftrace_nop_ops", "ftrace_list_ops")
 _WORD = 4
 _AROUND = 16
