@@ -175,6 +175,38 @@ def test_a_bpf_program() -> None:
     assert verdict(attach, live().settings, preemption=Preemption.FULL) == "unsafe"
 
 
+_WRITES_WORD = """
+    ld a0, 32(sp)
+    addi a0, a0, {at}
+    addi a1, sp, {source}
+    addi a2, zero, 4
+    jal ra, patch_insn_write
+    jal ra, flush_icache_all
+"""
+_IN_STEPS = (
+    POKE.replace("-32", "-48").replace(", 32", ", 48").replace("24(sp)", "40(sp)").replace("a5, 48", "a5, 32")
+    .replace("a4, a4, 48", "a4, a4, 32").replace("a5, a4, 48", "a5, a4, 32")
+)  # fmt: skip
+
+
+def poke_in_steps(wait: str) -> str:
+    """Return a poke that makes the first word a jump over both, waits, and writes the second word, then the first."""
+    head, tail = _IN_STEPS.split("    addi a1, sp, 0\n    addi a2, zero, 8\n    jal ra, patch_insn_write\n")
+    skip = "    sd a0, 32(sp)\n    lui a4, 0x800\n    addi a4, a4, 0x6f\n    sw a4, 16(sp)\n"  # jal zero, 8
+    steps = [_WRITES_WORD.format(at=at, source=source) for at, source in ((0, 16), (4, 4), (0, 0))]
+    return f"{head}{skip}{steps[0]}{wait}{steps[1]}{steps[2]}{tail}"
+
+
+@pytest.mark.parametrize(("wait", "safe"), [("    jal ra, synchronize_rcu_tasks\n", True), ("", False)])
+def test_a_poke_that_waits_for_tasks(wait: str, safe: bool) -> None:
+    poke = poke_in_steps(wait)
+    races = kernel_races(call_ops({"bpf_arch_text_poke": poke, "synchronize_rcu_tasks": "ebreak"}))
+    attach = races.scenario("bpf text poke: attach")
+    assert next(store.data[:4] for store in stores(attach)) == (0x0080006F).to_bytes(4, "little")
+    assert acts(attach).count("synchronize_rcu_tasks") == safe
+    assert verdict(attach, races.settings, preemption=Preemption.FULL) == ("safe" if safe else "unsafe")
+
+
 def test_a_kprobe_at_a_function_that_is_not_its_site() -> None:
     arm, disarm = live().scenario("kprobe: arm"), live().scenario("kprobe: disarm")
     func = live().func
