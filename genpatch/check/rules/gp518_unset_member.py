@@ -16,6 +16,7 @@ from ..source import functions_of
 
 _READ = re.compile(r"\barch_ftrace_regs\(\w+\)->(\w+)\b(?!\s*=[^=])")
 _LOCAL = re.compile(r"struct\s+__arch_ftrace_regs\s*\*\s*(?:const\s+)?(\w+)\s*[=;]")
+_CONDITIONS = re.compile(r"^[ \t]*#[ \t]*(?:if|elif|else|endif)[^\n]*", re.M)
 _ARRAYS = {"args": tuple(f"a{n}" for n in range(8))}
 
 
@@ -38,7 +39,7 @@ def unset_member(change: Change) -> Iterable[Problem]:
     ## References
     arch/riscv/include/asm/ftrace.h; SAVE_ABI_REGS in arch/riscv/kernel/mcount-dyn.S.
     """
-    if not concerns(change, FTRACE):
+    if not concerns(change, FTRACE) or (not concerns(change) and not _reads_more(change)):
         return []
     both = compared(change)
     had = {
@@ -54,6 +55,14 @@ def unset_member(change: Change) -> Iterable[Problem]:
         if is_entry or (name, member) in had
     ]
     return joined(fresh(old, new, both.possible), both.every)
+
+
+def _reads_more(change: Change) -> bool:
+    """Tell whether ftrace.c alone may read more than before: another member, or under other conditions."""
+    old, new = (texts.read(FTRACE) or "" for texts in (change.before, change.after))
+    members = ({member for member, _, _ in _read_in(text)} for text in (old, new))
+    before, after = members
+    return not after <= before or _CONDITIONS.findall(old) != _CONDITIONS.findall(new)
 
 
 def _unset(

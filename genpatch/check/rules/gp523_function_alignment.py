@@ -44,7 +44,10 @@ def function_alignment(change: Change) -> Iterator[Problem]:
     ## References
     arch/riscv/Kconfig; FUNCTION_ALIGNMENT in arch/Kconfig; the RISC-V extension Ziccif.
     """
-    if {FTRACE, HEADER, MAKEFILE, *FILES}.isdisjoint(change.paths):
+    others = {HEADER, MAKEFILE, *FILES}
+    if {FTRACE, *others}.isdisjoint(change.paths):
+        return
+    if others.isdisjoint(change.paths) and _wants(change.before) == _wants(change.after):
         return
     same: dict[str, list[Problem]] = {}
     for each in change.new(_problems):
@@ -53,6 +56,14 @@ def function_alignment(change: Change) -> Iterator[Problem]:
         names = "; ".join(each.message.split("\0")[1] for each in group)
         places = tuple(dict.fromkeys(place for each in group for place in each.places))
         yield Problem(group[0].key, places, f"{message} ({names})")
+
+
+def _wants(texts: Texts) -> list[object]:
+    """Return what ftrace.c alone asks for: on what functions must stand in each configuration, and what it stops."""
+    source = texts.read(FTRACE) or ""
+    needs = ((layout.options, _needed(texts, source, layout)) for layout in layouts(texts))
+    sizes = [(options, need[0] if need is not None else 0) for options, need in needs]
+    return [*sizes, _STOPS & {name for name, _ in calls(code_of(source))}]
 
 
 def _problems(texts: Texts) -> Iterator[Problem]:
