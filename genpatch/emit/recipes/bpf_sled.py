@@ -4,59 +4,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from ..anchors import Anchor, Function, Include, Macro, Statement, locate
 from ..csource import parse
 from ..edits import Action, Edit
 from ..errors import EmitError
-from ..kbuild import assignments
+from ..parts.sled import FTRACE, MAKEFILE, Sled, kernel_sled
 from ..recipe import PatchPlan, Recipe, State, Verdict, integer_macro
 from ..render import code
 from ..tree import Tree
 
 _FILE = "arch/riscv/net/bpf_jit_comp64.c"
-_FTRACE = "arch/riscv/kernel/ftrace.c"
-_MAKEFILE = "arch/riscv/Makefile"
 _COUNT = "RV_FENTRY_NINSNS"
 _NOPS = r"(?:[ \t]*emit\(rv_nop\(\), &?ctx\);\n?)+"
 _TRAMPOLINE = "__arch_prepare_bpf_trampoline"
 
 
-@dataclass(frozen=True)
-class _Sled:
-    """What a tree's own ftrace does: instructions of 4 bytes after the function's entry, and ra or t0."""
-
-    words: int
-    link: str
-
-
-def _kernel_sled(tree: Tree) -> _Sled:
-    """Return the sled that the compiler is asked for and the link register that ftrace writes.
-
-    Raises:
-        EmitError: the branches of the Makefile, or of ftrace.c, do not agree.
-    """
-    sizes = set()
-    for each in assignments(tree.read(_MAKEFILE), "CC_FLAGS_FTRACE"):
-        if found := re.search(r"-fpatchable-function-entry=(\d+)(?:,(\d+))?", each.value):
-            # the innermost conditional says how long a nop is
-            is_short = each.conditions[-1:] in [("ifeq ($(CONFIG_RISCV_ISA_C),y)",), ("ifdef CONFIG_RISCV_ISA_C",)]
-            sizes.add((int(found[1]) - int(found[2] or 0)) * (2 if is_short else 4))
-    if len(sizes) != 1 or (size := sizes.pop()) % 4:
-        raise EmitError(f"{_MAKEFILE}: CC_FLAGS_FTRACE: expected one length of the sled, got {sorted(sizes) or 'none'}")
-    text = tree.read(_FTRACE)
-    body = locate(text, Function("ftrace_make_call"), _FTRACE).of(text)
-    helper = parse(text).functions("__ftrace_modify_call")
-    links = set(re.findall(r"\b(?:make_call|to_jalr)_(t0|ra)\b", body))
-    links = links or {link for span in helper for link in re.findall(r"\bto_jalr_(t0|ra)\b", span.of(text))}
-    if len(links) != 1:
-        raise EmitError(f"{_FTRACE}: ftrace_make_call(): expected one link register, got {sorted(links) or 'none'}")
-    return _Sled(size // 4, links.pop().upper())
-
-
 def _look(tree: Tree) -> State:
-    for path in (_FILE, _FTRACE, _MAKEFILE):
+    for path in (_FILE, FTRACE, MAKEFILE):
         if not tree.has(path):
             return State(Verdict.NOT, f"there is no {path}")
     text = tree.read(_FILE)
@@ -64,9 +29,9 @@ def _look(tree: Tree) -> State:
         return State(Verdict.NOT, "the BPF JIT has no bpf_arch_text_poke(): nothing is poked into a sled")
     if "rv_sd" in _generator(text)[1]:
         return State(Verdict.NOT, "the BPF JIT saves ra in the sled itself: that takes bpf-trampoline")
-    sled = _kernel_sled(tree)
+    sled = kernel_sled(tree)
     edits = _edits(tree, sled)
-    what = f"{sled.words} instructions that link through {sled.link.lower()}"
+    what = f"{sled.words} instructions that link through {sled.link}"
     if not edits:
         return State(Verdict.THERE, f"the BPF JIT counts on the kernel's sled: {what}")
     return State(Verdict.CAN, f"the BPF JIT does not count on the kernel's sled ({what}) in {len(edits)} places")
@@ -81,7 +46,7 @@ def _generator(text: str) -> tuple[str, str]:
     return names[0], locate(text, Function(names[0]), _FILE).of(text)
 
 
-def _edits(tree: Tree, sled: _Sled) -> list[Edit]:
+def _edits(tree: Tree, sled: Sled) -> list[Edit]:
     text = tree.read(_FILE)
     return [
         *_macro(tree, text, sled),
@@ -91,7 +56,7 @@ def _edits(tree: Tree, sled: _Sled) -> list[Edit]:
     ]
 
 
-def _macro(tree: Tree, text: str, sled: _Sled) -> list[Edit]:
+def _macro(tree: Tree, text: str, sled: Sled) -> list[Edit]:
     count = integer_macro(tree, _FILE, _COUNT)
     if count == sled.words:
         return []
@@ -125,7 +90,7 @@ def _literals(text: str) -> list[Edit]:
     ]
 
 
-def _counted_nops(text: str, sled: _Sled) -> list[Edit]:
+def _counted_nops(text: str, sled: Sled) -> list[Edit]:
     """Replace rows of nops that stand for the sled by rows of its length."""
     name, _ = _generator(text)
     found = []
@@ -142,10 +107,10 @@ def _counted_nops(text: str, sled: _Sled) -> list[Edit]:
     return found
 
 
-def _links(text: str, sled: _Sled) -> list[Edit]:
+def _links(text: str, sled: Sled) -> list[Edit]:
     """Replace the register that a call from the sled links through, where it is written, kept and returned to."""
     name, _ = _generator(text)
-    other = "RA" if sled.link == "T0" else "T0"
+    own, other = sled.link.upper(), "RA" if sled.link == "t0" else "T0"
     frame = ("is_struct_ops",)
     save = Statement(_TRAMPOLINE, "if", ("emit_sd",), frame)
     back = Statement(_TRAMPOLINE, "if", ("emit_jalr",), frame)
@@ -158,15 +123,15 @@ def _links(text: str, sled: _Sled) -> list[Edit]:
         (leave, rf"(?<=emit_jalr\(RV_REG_ZERO, RV_REG_){other}(?=, 0, ctx\);\s*\Z)"),
     ]
     return [
-        Edit(_FILE, anchor, Action.SUBSTITUTE, sled.link, pattern)
+        Edit(_FILE, anchor, Action.SUBSTITUTE, own, pattern)
         for anchor, pattern in wanted
         if any(re.search(pattern, span.of(text)) for span in anchor.places(text))
     ]
 
 
 def _plan(tree: Tree) -> list[PatchPlan]:
-    sled = _kernel_sled(tree)
-    values: dict[str, object] = {"words": sled.words, "link": sled.link.lower()}
+    sled = kernel_sled(tree)
+    values: dict[str, object] = {"words": sled.words, "link": sled.link}
     return [PatchPlan("bpf-sled/message.j2", tuple(_edits(tree, sled)), values)]
 
 
