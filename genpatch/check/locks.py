@@ -237,7 +237,7 @@ class _Walk:
     def _called(self, call: Expr, state: _State) -> _State:
         _, name, args, line = call
         if name in ("guard", "scoped_guard"):
-            if self.lock is TEXT_MUTEX and MUTEX in args:
+            if _is_guard(self.lock, args):
                 self._twice(state, line)
                 return _State(state.held, state.guards + 1, state.known)
             return state
@@ -257,6 +257,11 @@ class _Walk:
         if (state.held or state.guards) and not self.lock.nests:
             text = f"takes {self.lock.name} while it holds it, and waits for itself"
             self.faults.append(LockFault("twice", line, text))
+
+
+def _is_guard(lock: Lock, args: tuple[Expr, ...]) -> bool:
+    """Tell whether a guard with these arguments holds a lock: guard(mutex)(&m), guard(cpus_read_lock)()."""
+    return MUTEX in args if lock is TEXT_MUTEX else ("id", lock.take) in args
 
 
 def _plain_test(test: Expr) -> tuple[str, bool]:
@@ -313,7 +318,7 @@ def _words(tree: FunctionTree, lock: Lock) -> set[str]:
         parts = (part for stmt in tree.body for part in parts_of(stmt) if part[0] == "assign")
         return {str(part[3][1]) for part in parts if part[2] == ("id", lock.take) and part[3][0] == "num"}
     words = {name for _, name, args, _ in tree.calls if name in (lock.take, lock.give) and args == lock.args}
-    guards = lock is TEXT_MUTEX and any(c[1] in ("guard", "scoped_guard") and MUTEX in c[2] for c in tree.calls)
+    guards = any(name in ("guard", "scoped_guard") and _is_guard(lock, args) for _, name, args, _ in tree.calls)
     return words | ({lock.take} if guards else set())
 
 

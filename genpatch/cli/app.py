@@ -71,7 +71,8 @@ def main() -> None:
     # numpy's linear algebra would start a thread a processor, which takes longer than the audit's own imports
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        raise SystemExit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+        words = sys.argv[1:] or ["--help"]
+        raise SystemExit(app([*words, "--help"] if words == ["hook"] else words, standalone_mode=False) or 0)
     except GenpatchError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -71,7 +71,11 @@ class _Wanted:
 
 def check(
     patches: Annotated[
-        list[str] | None, typer.Argument(metavar="PATCH", help="Patch, mailbox or git show; - is stdin.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATCH...]",
+            help="Patch, mail, mailbox or git show, or a directory of *.patch; - is stdin, as is nothing.",
+        ),
     ] = None,
     linux: Annotated[
         Path | None,
@@ -298,7 +302,7 @@ def _inputs(
         raise UsageError("--smtp-headers goes with --hook=sendemail-validate")
     if not names and sys.stdin.isatty():
         raise UsageError("name a patch, or pipe one in")
-    contents = [(_content(name), name) for name in names or ["-"]]
+    contents = [(_content(name), name) for given in names or ["-"] for name in _files(given)]
     try:
         return [
             patch
@@ -348,6 +352,20 @@ def _mail(names: list[str], hook: str, smtp_headers: Path | None) -> list[Patch]
         return []
     author = sender(_content(str(smtp_headers))) if smtp_headers is not None else ""
     return [patch if patch.author else replace(patch, author=author) for patch in found]
+
+
+def _files(name: str) -> list[str]:
+    """Return the patches of a directory in order of their names, and of anything else its name.
+
+    Raises:
+        UsageError: the directory has none.
+    """
+    if name == "-" or not Path(name).is_dir():
+        return [name]
+    found = sorted(str(path) for path in Path(name).glob("*.patch") if path.is_file())
+    if not found:
+        raise UsageError(f"{name}: a directory without *.patch")
+    return found
 
 
 def _content(name: str) -> bytes:

@@ -29,7 +29,10 @@ def emit(
         str, typer.Option("--base", metavar="COMMIT", help="Make it for this commit of TREE, not for what lies there.")
     ] = "",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files as git format-patch does.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Write files as git format-patch does; without --linux, sources."
+        ),
     ] = None,
     mbox: Annotated[
         str,

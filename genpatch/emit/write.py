@@ -156,7 +156,7 @@ def branch_position(tree: Tree, branch: str, *, force: bool) -> str:
     if not tree.head:
         raise EmitError(f"{tree.root}: --branch: not a git work tree with a commit")
     ref = f"refs/heads/{branch}"
-    if branch.startswith("-") or tree.git("check-ref-format", ref) is None:
+    if branch.startswith("-") or branch == "HEAD" or tree.git("check-ref-format", ref) is None:
         raise EmitError(f"--branch {branch!r}: not a name for a branch")
     old = (tree.git("rev-parse", "--verify", "-q", ref) or "").strip()
     if not old:

@@ -299,6 +299,13 @@ def test_what_is_found(tmp_path: Path, swap: tuple[str, str], found: tuple[str, 
                 "stop_machine(each_cpu, &work, cpu_online_mask)",
             )
         ],
+        [
+            (
+                "	cpus_read_lock();\n	mutex_lock(&text_mutex);\n",
+                "	guard(cpus_read_lock)();\n	guard(mutex)(&text_mutex);\n",
+            ),
+            ("	mutex_unlock(&text_mutex);\n	cpus_read_unlock();\n", ""),
+        ],
     ],
 )
 def test_what_is_left_alone(tmp_path: Path, swaps: list[tuple[str, str]]) -> None:

@@ -212,7 +212,7 @@ def test_a_commit_message(run: Run, tree: Path) -> None:
     ("args", "said"),
     [
         (("none",), "none: No such file or directory"),
-        (("linux",), "linux: Is a directory"),
+        (("linux",), "linux: a directory without *.patch"),
         (
             ("good", "--format", "html"),
             "--format 'html': expected one of text, b4, b4-review, json, github, gitlab, junit, ktap, sarif",
@@ -275,3 +275,15 @@ def test_the_tree_is_not_changed_and_it_is_quick(tree: Path) -> None:
         assert (done.returncode, done.stderr) == (1, b"")
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*")} == before
     assert min(took) < 1.0  # of the processor; 0.2 s where nothing else runs and Python may keep what it has compiled
+
+
+def test_a_directory_of_patches(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("series").mkdir()
+    for number, subject in enumerate(("riscv: ftrace: one", "two"), 1):
+        text = f"From: a@example.org\nSubject: [PATCH] {subject}\n\nWhy.\n---\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n"
+        Path(f"series/000{number}.patch").write_text(f"{text}@@ -1 +1 @@\n-a\n+b\n")
+    Path("series/notes").write_text("no patch\n")
+    ran = run("check", "series")
+    assert ran.status == 1
+    assert [line.split(":")[0] for line in ran.out.splitlines()[:-1]] == ["series/0002.patch"]

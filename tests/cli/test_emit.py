@@ -75,6 +75,13 @@ def test_a_branch(run: Run, tmp_path: Path) -> None:
     assert git(tmp_path, "status", "--porcelain") == ""
 
 
+def test_a_branch_that_git_would_not_make(run: Run, tmp_path: Path) -> None:
+    repository(toy(tmp_path))
+    ran = run(*HI20, tmp_path, "--branch", "HEAD")
+    assert (ran.status, ran.err) == (2, "genpatch: --branch 'HEAD': not a name for a branch\n")
+    assert git(tmp_path, "branch", "--list").split() == ["*", "main"]
+
+
 def test_a_base(run: Run, tmp_path: Path) -> None:
     """What lies in the tree, and what was committed since, does not matter."""
     repository(toy(tmp_path / "t"))

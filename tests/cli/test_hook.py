@@ -262,3 +262,9 @@ def test_pre_commit_takes_the_manifest() -> None:
         pytest.skip("pre-commit is not installed: nobody has validated .pre-commit-hooks.yaml")
     command = (program, "validate-manifest", str(Path(__file__).parents[2] / ".pre-commit-hooks.yaml"))
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_alone_it_says_what_there_is() -> None:
+    done = subprocess.run([sys.executable, "-m", "genpatch", "hook"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "uninstall" in done.stdout

@@ -59,9 +59,15 @@ def _unbalanced(path: str, tree: FunctionTree, old: FunctionTree | None) -> Iter
         yield from _lost(path, tree, old)
 
 
+def _named(tree: FunctionTree) -> set[str]:
+    """Return what a function calls, by a guard too."""
+    guards = {str(arg[1]) for _, name, args, _ in tree.calls if "guard" in name for arg in args if arg[0] == "id"}
+    return {call[1] for call in tree.calls} | guards
+
+
 def _lost(path: str, tree: FunctionTree, old: FunctionTree) -> Iterator[Problem]:
     """Yield what a function still needs and no longer asks for."""
-    now, then = ({call[1] for call in each.calls} for each in (tree, old))
+    now, then = (_named(each) for each in (tree, old))
     place = (Place(path, tree.line),)
     if "patch_text" in now & then and "cpus_read_lock" in then - now:
         text = (

@@ -386,7 +386,7 @@ def direct_edits(*, ops: bool) -> list[Edit]:
     func = Statement("asm_offsets", "expression", ("FTRACE_OPS_FUNC",))
     offset = [Edit(OFFSETS, func, Action.AFTER, _code("direct_offset.c"))] if ops else []
     place = KconfigLine("select", "HAVE_DYNAMIC_FTRACE_WITH_CALL_OPS" if ops else "HAVE_DYNAMIC_FTRACE")
-    start = Statement("ftrace_update_ftrace_func", "declaration", ("function_trace_op",))
+    start = Statement("ftrace_update_ftrace_func", "if", ("ftrace_stub",))
     setter = Function("ftrace_partial_regs")
     return [
         Edit(KCONFIG, place, Action.AFTER, _code("direct.kconfig")),
