@@ -248,7 +248,7 @@ def _selected(
     if select is not None and not own:
         rules = {}
     if not rules and not of_images:
-        raise UsageError("no rule is left to run: --ignore names all that --select does")
+        raise UsageError("no rule is left to run: --select names none that --ignore leaves")
     return rules, of_images
 
 

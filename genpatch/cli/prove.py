@@ -94,7 +94,11 @@ def prove(
     if linux is None:
         raise UsageError("name the kernel source tree: --linux TREE")
     if bool(series) == bool(emit):
-        raise UsageError("name a series, or what to make: --emit NAME" if not series else "--emit makes the series")
+        raise UsageError(
+            "name a series, or what to make: --emit NAME"
+            if not series
+            else "--emit makes a series of its own: leave out the other"
+        )
     order = _order(
         base, config or [], toolchain, objects_only or build == "objects", each, baseline, checkpatch, boot,
         boot_timeout, jobs, ccache, fail_on,

@@ -220,7 +220,7 @@ def test_a_commit_message(run: Run, tree: Path) -> None:
         (("good", "--select", "GP2"), "no rule for patches matches 'GP2'; 'genpatch check --list' lists them"),
         (
             ("good", "--select", "GP501", "--ignore", "ALL"),
-            "no rule is left to run: --ignore names all that --select does",
+            "no rule is left to run: --select names none that --ignore leaves",
         ),
         (
             ("good", "--vmlinux", "sample:call-ops", "--select", "GP9x"),

@@ -226,7 +226,10 @@ MISTAKES = {
     ),
     "no such tree": (("prove", "s.patch", "--linux", "x"), "x: no directory, expected a kernel source tree"),
     "no series": (("prove", "--linux", "t"), "name a series, or what to make: --emit NAME"),
-    "two series": (("prove", "s.patch", "--emit", "hi20-check", "--linux", "t"), "--emit makes the series"),
+    "two series": (
+        ("prove", "s.patch", "--emit", "hi20-check", "--linux", "t"),
+        "--emit makes a series of its own: leave out the other",
+    ),
     "no such recipe": (
         ("prove", "--emit", "hi21-check", "--linux", "t"),
         "'hi21-check': nothing of that name can be emitted; is it 'hi20-check'?",
