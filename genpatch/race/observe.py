@@ -39,7 +39,12 @@ _ONLINE = {"__num_online_cpus": _HARTS, "__cpu_online_mask": (1 << _HARTS) - 1}
 """What boot would have filled in, and without which a kernel tells nobody."""
 _EXECUTED = frozenset({"flush_icache_all"})
 """Stubs of verification that are executed here, for the sake of the fences in them."""
-_CROSS = {"on_each_cpu_cond_mask": 1, "smp_call_function": 0, "smp_call_function_many": 1}
+_CROSS = {
+    "on_each_cpu_cond_mask": 1,
+    "smp_call_function": 0,
+    "smp_call_function_many": 1,
+    "smp_call_function_many_cond": 1,
+}
 """Which argument is the function that other harts execute; its argument and whether to wait follow."""
 _TEXT_LOCK = "text_mutex"
 _SLOTS = ("FIX_TEXT_POKE0", "FIX_TEXT_POKE1")

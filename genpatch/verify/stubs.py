@@ -55,6 +55,7 @@ STUBS: tuple[Stub, ...] = (
     Stub("on_each_cpu_cond_mask", "cross-call", _OTHERS),
     Stub("smp_call_function", "cross-call", _OTHERS),
     Stub("smp_call_function_many", "cross-call", _OTHERS),
+    Stub("smp_call_function_many_cond", "cross-call", _OTHERS),
     Stub("stop_machine", "stop_machine", "every hart stands still; the function runs here", calls=0),
     Stub("stop_machine_cpuslocked", "stop_machine", "every hart stands still; the function runs here", calls=0),
     Stub("preempt_schedule", "", "nobody else runs"),

@@ -92,6 +92,14 @@ def test_a_remote_fence_by_firmware() -> None:
     assert acts(observed(image, "flush_icache_all")) == ["fence.i", "fence", "remote fence.i"]
 
 
+@pytest.mark.parametrize("name", ["smp_call_function_many", "smp_call_function_many_cond"])
+def test_a_remote_fence_by_another_cross_call(name: str) -> None:
+    """They have the function, its argument and whether to wait where on_each_cpu_cond_mask has them."""
+    source = edited(COMMON["flush_icache_all"], ("on_each_cpu_cond_mask", name))
+    image = call_ops({"flush_icache_all": source, name: "ebreak"})
+    assert acts(observed(image, "flush_icache_all")) == ["fence.i", "fence", "remote fence.i"]
+
+
 # --- updates
 
 
