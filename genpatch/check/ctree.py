@@ -6,13 +6,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .source import code_of
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node
 
 __all__ = ["Expr", "FunctionTree", "Stmt", "calls_in", "expression", "parts_of", "trees_of"]
 
@@ -53,19 +53,13 @@ class FunctionTree:
     calls: tuple[Expr, ...] = ()
 
 
-@cache
-def _parser() -> Parser:
-    import tree_sitter_c
-    from tree_sitter import Language, Parser
-
-    return Parser(Language(tree_sitter_c.language()))
-
-
 class _Trees(Mapping[str, FunctionTree]):
     """The functions of a text; each is read when it is asked for."""
 
     def __init__(self, text: str) -> None:
-        root = _parser().parse(code_of(text).encode()).root_node
+        from ..emit.csource import c_parser
+
+        root = c_parser().parse(code_of(text).encode()).root_node
         self._nodes: dict[str, Node] = {}
         self._made: dict[str, FunctionTree] = {}
         for node in _definitions(root):
@@ -94,7 +88,9 @@ def trees_of(text: str) -> Mapping[str, FunctionTree]:
 @lru_cache(maxsize=512)
 def expression(text: str) -> Expr:
     """Return an expression that stands alone, such as the value of a macro; ("unknown", ...) if it is none."""
-    root = _parser().parse(f"int x = ({text});".encode()).root_node
+    from ..emit.csource import c_parser
+
+    root = c_parser().parse(f"int x = ({text});".encode()).root_node
     if root.has_error:
         return ("unknown", text)
     declared = root.children[0].child_by_field_name("declarator")

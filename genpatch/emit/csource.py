@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""C text seen through its grammar. The only importer of tree_sitter."""
+"""C text seen through its grammar; the one place where the parser is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 
 from tree_sitter import Language, Node, Parser
 
-__all__ = ["CSource", "Span", "names_in", "parse"]
+__all__ = ["CSource", "Span", "c_parser", "names_in", "parse"]
 
 _STATEMENTS = {
     "if": "if_statement",
@@ -44,7 +44,8 @@ class Span:
 
 
 @cache
-def _parser() -> Parser:
+def c_parser() -> Parser:
+    """Return the parser of C, made once."""
     import tree_sitter_c
 
     return Parser(Language(tree_sitter_c.language()))
@@ -69,7 +70,7 @@ class CSource:
     def __init__(self, text: str) -> None:
         self.text = text
         self._data = text.encode()
-        self.root = _parser().parse(self._data).root_node
+        self.root = c_parser().parse(self._data).root_node
         self._nodes = list(_walk(self.root))
 
     def span(self, node: Node) -> Span:

@@ -119,7 +119,10 @@ def _text(path: str, option: str) -> str:
         raise UsageError(f"{option} {path!r}: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MOST_BYTES:
         raise UsageError(f"{option} {path!r}: more than {MOST_BYTES:,} bytes")
-    return data.decode("utf-8", "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{option} {path!r}: not UTF-8, expected lines of a kernel configuration") from None
 
 
 def merged(text: str, wanted: Wanted) -> str:

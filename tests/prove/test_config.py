@@ -66,6 +66,7 @@ def test_a_whole_configuration_as_base(tmp_path: Path) -> None:
     [
         ("small", "empty", "--config '{}/empty': no line of a kernel configuration in it"),
         ("small", "prose", "--config '{}/prose': line 2: expected CONFIG_X=..., got 'PREEMPT=y'"),
+        ("small", "bytes", "--config '{}/bytes': not UTF-8, expected lines of a kernel configuration"),
         ("small", "none", "--config '{}/none': No such file or directory"),
         ("small", "CONFIG_X", "--config 'CONFIG_X': neither a file nor a line as CONFIG_X=y"),
         ("small", "PREEMPT=y", "--config 'PREEMPT=y': neither a file nor a line as CONFIG_X=y"),
@@ -74,9 +75,10 @@ def test_a_whole_configuration_as_base(tmp_path: Path) -> None:
 )
 def test_mistakes(tmp_path: Path, base: str, given: str, message: str) -> None:
     (tmp_path / "empty").write_text("")
+    (tmp_path / "bytes").write_bytes(b"\x7fELF\xff\xfe\n")
     (tmp_path / "prose").write_text("CONFIG_A=y\nPREEMPT=y\n")
     base = base if base == "small" else str(tmp_path / base)
-    given = str(tmp_path / given) if given in ("empty", "prose", "none") else given
+    given = str(tmp_path / given) if given in ("empty", "prose", "bytes", "none") else given
     with pytest.raises(UsageError) as caught:
         read_wanted(base, [given] if given else [])
     assert str(caught.value) == message.format(tmp_path)
