@@ -11,8 +11,8 @@ from functools import lru_cache
 from .bpftramp import found_in
 from .cexec import NotRun, Obj
 from .change import Change, Texts
-from .ctree import trees_of
-from .jit import PREPARE, Event, Setting, Trace, register_names, run_jit
+from .ctree import same_code, trees_of
+from .jit import PREPARE, Event, Setting, Trace, entry_of, register_names, run_jit
 from .jitrun import Machine
 from .layout import BPF, HEADER, layouts
 from .model import Place, Problem, Skip
@@ -62,14 +62,14 @@ class _Jit:
         header: bpf_jit.h.
         sled: bytes that a traced function begins with for ftrace; None if unknown.
         link: register of ftrace's calls; None if unknown.
-        skips_hash: a program is entered behind its kCFI hash.
+        core: bpf_jit_core.c, empty if there is none: where a program is entered.
     """
 
     source: str
     header: str
     sled: int | None
     link: int | None
-    skips_hash: bool
+    core: str
 
 
 def new_faults(change: Change, *kinds: str) -> list[Problem]:
@@ -80,14 +80,18 @@ def new_faults(change: Change, *kinds: str) -> list[Problem]:
     """
     if not {BPF, JIT_HEADER, CORE, HEADER}.intersection(change.paths):
         return []
-    after, whys = faults_of(change.after)
-    found = [fault for fault in after if fault.kind in kinds]
-    if not found and not any(kind in kinds for kind in whys):
+    was, now = _jit_of(change.before), _jit_of(change.after)
+    if now is None or was == now:
         return []
-    before, old_whys = faults_of(change.before)
-    old = {fault.key for fault in before}
+    checks = [check for check in _CHECKS if check.makes & set(kinds) and not _runs_the_same(was, now, check)]
+    after = [_judged(now, check) for check in checks]
+    found = [fault for faults, _ in after for fault in faults if fault.kind in kinds]
+    if not found and not any(why for _, why in after):
+        return []
+    before = [_judged(was, check) if was is not None else ((), "") for check in checks]
+    old = {fault.key for faults, _ in before for fault in faults}
     brought = [fault for fault in found if fault.key not in old]
-    lost = [why for kind, why in whys.items() if kind in kinds and kind not in old_whys]
+    lost = [why for (_, why), (_, old_why) in zip(after, before, strict=True) if why and not old_why]
     if lost and not brought:
         raise Skip(f"{BPF} does what is not understood: {lost[0]}")
     return [_problem(change, group) for group in _grouped(brought)]
@@ -119,13 +123,19 @@ def _problem(change: Change, faults: list[Fault]) -> Problem:
 
 def faults_of(texts: Texts) -> tuple[tuple[Fault, ...], dict[str, str]]:
     """Return what a tree's JIT does wrong, and by kind why that is not known."""
+    jit = _jit_of(texts)
+    judged = [(check, *_judged(jit, check)) for check in _CHECKS] if jit is not None else []
+    whys = {kind: why for check, _, why in judged if why for kind in sorted(check.makes)}
+    return tuple(fault for _, faults, _ in judged for fault in faults), whys
+
+
+def _jit_of(texts: Texts) -> _Jit | None:
     source, header = texts.read(BPF), texts.read(JIT_HEADER)
     if source is None or header is None:
-        return (), {}
-    core = texts.read(CORE) or ""
+        return None
     sleds = {each.after for each in layouts(texts)}
     sled = sleds.pop() if len(sleds) == 1 else _own_sled(header, source)
-    return _judged(_Jit(source, header, sled, _link(texts), "cfi_get_offset" in core))
+    return _Jit(source, header, sled, _link(texts), texts.read(CORE) or "")
 
 
 def _own_sled(*texts: str) -> int | None:
@@ -151,29 +161,42 @@ def _link(texts: Texts) -> int | None:
     return _T0 if _T0 in found else found.pop() if len(found) == 1 else None
 
 
-@lru_cache(maxsize=8)
-def _judged(jit: _Jit) -> tuple[tuple[Fault, ...], dict[str, str]]:
-    names = trees_of(jit.source)
-    checks: dict[str, tuple[str, Callable[[_Jit], Iterator[Fault]]]] = {
-        "frame": (PREPARE, _of_trampolines),
-        "size": (PREPARE, _of_sizes),
-        "program": (_PROLOGUE, _of_programs),
-        "poke": (_GENERATE, _of_pokes),
-    }
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Something that is judged by running functions of the JIT.
+
+    Args:
+        makes: kinds of faults.
+        runs: the functions; where the first is not there, nothing is judged.
+        judge: yields the faults.
+    """
+
+    makes: frozenset[str]
+    runs: tuple[str, ...]
+    judge: Callable[[_Jit], Iterator[Fault]]
+
+
+@lru_cache(maxsize=32)
+def _judged(jit: _Jit, check: _Check) -> tuple[tuple[Fault, ...], str]:
+    """Return what is wrong, and why that is not known."""
+    if check.runs[0] not in trees_of(jit.source):
+        return (), ""
     found: list[Fault] = []
-    whys: dict[str, str] = {}
-    for kind, (needed, check) in checks.items():
-        if needed not in names:
-            continue
-        try:
-            found += check(jit)
-        except NotRun as why:
-            whys[kind] = str(why)
-            if kind == "frame":
-                whys["original"] = str(why)
-    return tuple(found), whys
+    try:
+        found += check.judge(jit)
+    except NotRun as why:
+        return tuple(found), str(why)
+    return tuple(found), ""
 
 
+def _runs_the_same(was: _Jit | None, now: _Jit, check: _Check) -> bool:
+    """Tell whether all that is run for a check is the same in two trees."""
+    if was is None or replace(was, source=now.source) != now:
+        return False
+    return same_code(was.source, now.source, check.runs)
+
+
+@lru_cache(maxsize=64)
 def _run(jit: _Jit, setting: Setting) -> Trace:
     return run_jit(jit.source, jit.header, PREPARE, {}, setting)
 
@@ -192,7 +215,9 @@ def _of_trampolines(jit: _Jit) -> Iterator[Fault]:
                 yield from _entered(jit, Setting(flags, count, other=other), link)
     for flags in _DIRECT:
         yield from _entered(jit, Setting(flags, 3), _RA)
-    if _begins_with_hash(run_jit(jit.source, jit.header, _PROLOGUE, {}, Setting(cfi=True))):
+    program = run_jit(jit.source, jit.header, _PROLOGUE, {}, Setting(cfi=True))
+    hash_at = max(0, _entry(jit, cfi=True) - _WORD) // 2
+    if any(each.op == "data" and each.at == hash_at for each in program.events):
         trace = _run(jit, Setting(_DIRECT[0], 3, cfi=True))
         if not _begins_with_hash(trace):
             line = trace.events[0].line if trace.events else 0
@@ -202,6 +227,10 @@ def _of_trampolines(jit: _Jit) -> Iterator[Fault]:
 
 def _begins_with_hash(trace: Trace) -> bool:
     return bool(trace.events) and trace.events[0].op == "data"
+
+
+def _entry(jit: _Jit, *, cfi: bool) -> int:
+    return entry_of(jit.source, jit.header, jit.core, Setting(cfi=cfi))
 
 
 def _named(jit: _Jit, register: int) -> str:
@@ -259,6 +288,8 @@ def _of_programs(jit: _Jit) -> Iterator[Fault]:
     """Yield what is wrong with how programs begin and end."""
     for cfi in (False, True):
         prologue = run_jit(jit.source, jit.header, _PROLOGUE, {}, Setting(other=True, cfi=cfi))
+        first = _entry(jit, cfi=cfi) // 2
+        prologue.events = [each for each in prologue.events if each.at >= first]
         for tail in (False, True):
             epilogue = run_jit(
                 jit.source,
@@ -268,10 +299,11 @@ def _of_programs(jit: _Jit) -> Iterator[Fault]:
                 Setting(other=True, cfi=cfi),
                 prologue.context,
             )
-            yield from _program(jit, prologue, epilogue, cfi=cfi, tail=tail)
+            yield from _program(jit, prologue, epilogue, first=first, cfi=cfi, tail=tail)
 
 
-def _program(jit: _Jit, prologue: Trace, epilogue: Trace, *, cfi: bool, tail: bool) -> Iterator[Fault]:
+def _program(jit: _Jit, prologue: Trace, epilogue: Trace, *, first: int, cfi: bool, tail: bool) -> Iterator[Fault]:
+    """Yield what is wrong with a program that begins at an instruction and ends in one of two ways."""
     machine = Machine()
     machine.run([*prologue.events, *epilogue.events])
     key = f"program {cfi} {tail}"
@@ -290,16 +322,13 @@ def _program(jit: _Jit, prologue: Trace, epilogue: Trace, *, cfi: bool, tail: bo
         if machine.registers[machine.end[0]] != ("in", _RA):
             yield Fault("program", f"ra {key}", functions, line, "a program does not return by ra")
         return
-    yield from _tail(jit, prologue, machine, key, cfi)
+    yield from _tail(jit, prologue, machine, first, key, cfi)
 
 
-def _tail(jit: _Jit, prologue: Trace, machine: Machine, key: str, cfi: bool) -> Iterator[Fault]:
+def _tail(jit: _Jit, prologue: Trace, machine: Machine, first: int, key: str, cfi: bool) -> Iterator[Fault]:
     """Yield tail calls that enter a program where they must not."""
     assert machine.end is not None
     events = list(prologue.events)
-    first = 0
-    if cfi and jit.skips_hash and events and events[0].op == "data":
-        first = events[0].at + 2
     counter = next((i for i, each in enumerate(events) if each.op in ("addi", "imm") and each.args[0] == 16), None)
     if counter is None or counter + 1 >= len(events):
         raise NotRun("where a program sets its tail call counter")
@@ -308,10 +337,15 @@ def _tail(jit: _Jit, prologue: Trace, machine: Machine, key: str, cfi: bool) -> 
     if machine.end[1] != behind:
         text = f"a tail call enters a program at byte {machine.end[1]}, its counter is set before byte {behind}"
         yield Fault("program", f"skip {key}", functions, machine.end_line, text, _cfi(cfi))
-    nops = sum(each.op == "nop" for each in events[:counter])
+    nops = sum(_is_sled(each) for each in events[:counter])
     if (own := _own_sled(jit.header, jit.source)) is not None and nops * _WORD != own:
         text = f"a program begins with {nops * _WORD} bytes of nops, RV_FENTRY_NINSNS is {own} bytes"
         yield Fault("program", f"nops {key}", functions[::-1], events[counter].line, text, _cfi(cfi))
+
+
+def _is_sled(event: Event) -> bool:
+    """Tell whether an instruction does nothing, or no more than give an address for another that is patched."""
+    return event.op in ("nop", "auipc") or (event.op == "addi" and event.args[0] == 0)
 
 
 def _cfi(cfi: bool) -> str:
@@ -342,3 +376,11 @@ def _of_pokes(jit: _Jit) -> Iterator[Fault]:
             line = trace.events[-1].line if trace.events else 0
             text = f"{_GENERATE}() makes {size} bytes for {what}, RV_FENTRY_NINSNS is {own} bytes"
             yield Fault("poke", f"poke {what}", _reached(jit, _GENERATE), line, text)
+
+
+_CHECKS = (
+    _Check(frozenset(("frame", "original")), (PREPARE, _GENERATE, _PROLOGUE), _of_trampolines),
+    _Check(frozenset(("size",)), (PREPARE,), _of_sizes),
+    _Check(frozenset(("program",)), (_PROLOGUE, _EPILOGUE), _of_programs),
+    _Check(frozenset(("poke",)), (_GENERATE,), _of_pokes),
+)

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .source import code_of
+from .source import calls, code_of, functions_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["Expr", "FunctionTree", "Stmt", "calls_in", "expression", "parts_of", "trees_of"]
+__all__ = ["Expr", "FunctionTree", "Stmt", "Trees", "calls_in", "expression", "parts_of", "same_code", "trees_of"]
 
 Expr = tuple[Any, ...]
 """(kind, parts...): num, id, bin, un, cond, cast, call, field, sub, deref, addr, sizeof, list, str, comma, step, assign
@@ -22,6 +22,7 @@ or unknown; inside of others: var, pair or case."""
 Stmt = tuple[Any, ...]
 """(kind, parts...): block, expr, decl, if, for, do, switch, label, return, goto, break, continue or nothing."""
 MOST_DEPTH = 60
+_MACRO = re.compile(r"^[ \t]*#[ \t]*define\b(?:[^\n\\]|\\\n|\\[^\n])*", re.M)
 
 
 class _Unreadable(Exception):  # noqa: N818
@@ -53,24 +54,46 @@ class FunctionTree:
     calls: tuple[Expr, ...] = ()
 
 
-class _Trees(Mapping[str, FunctionTree]):
+class Trees(Mapping[str, FunctionTree]):
     """The functions of a text; each is read when it is asked for."""
 
     def __init__(self, text: str) -> None:
+        self._code = code_of(text)
+        self._texts: dict[str, str] = {}
+        self._made: dict[str, FunctionTree] = {}
+
+    @cached_property
+    def _nodes(self) -> dict[str, Node]:
         from ..emit.csource import c_parser
 
-        root = c_parser().parse(code_of(text).encode()).root_node
-        self._nodes: dict[str, Node] = {}
-        self._made: dict[str, FunctionTree] = {}
-        for node in _definitions(root):
+        found: dict[str, Node] = {}
+        for node in _definitions(c_parser().parse(self._code.encode()).root_node):
             name = _declared(node.child_by_field_name("declarator"))
-            if name is not None and name not in self._nodes:
-                self._nodes[name] = node
+            if name is not None:
+                found.setdefault(name, node)
+        return found
 
     def __getitem__(self, name: str) -> FunctionTree:
         if name not in self._made:
             self._made[name] = _function(name, self._nodes[name])
         return self._made[name]
+
+    def text_of(self, name: str) -> str:
+        """Return a function as it is written, without comments and the insides of strings; "" if there is none."""
+        if name not in self._texts:
+            self._texts[name] = _text(self._nodes.get(name))
+        return self._texts[name]
+
+    def saying(self, words: Iterable[str]) -> Iterator[str]:
+        """Yield the functions in whose text one of some words is: only they can call what is named so."""
+        words = tuple(words)
+        for name in self._nodes if any(word in self._code for word in words) else ():
+            text = self.text_of(name)
+            if any(word in text for word in words):
+                yield name
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._nodes)
@@ -80,9 +103,9 @@ class _Trees(Mapping[str, FunctionTree]):
 
 
 @lru_cache(maxsize=32)
-def trees_of(text: str) -> Mapping[str, FunctionTree]:
+def trees_of(text: str) -> Trees:
     """Return the functions of a text by name; the first definition counts."""
-    return _Trees(text)
+    return Trees(text)
 
 
 @lru_cache(maxsize=512)
@@ -99,6 +122,38 @@ def expression(text: str) -> Expr:
         return _expr(value, 0) if value is not None else ("unknown", text)
     except _Unreadable:
         return ("unknown", text)
+
+
+def same_code(one: str, other: str, roots: Iterable[str]) -> bool:
+    """Tell whether some functions of two texts, all that they call, and what is outside of functions are the same.
+
+    What a reader makes of these functions is then the same, but for the lines. No parser is asked: False may also
+    mean that it is not sure.
+    """
+    if one == other:
+        return True
+    old, new = functions_of(one), functions_of(other)
+    left, right = code_of(one), code_of(other)
+    waiting, seen = [*roots, *(name for name, _ in calls("\n".join(_MACRO.findall(right))))], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or (name not in new and name not in old):
+            continue
+        seen.add(name)
+        if name not in new or name not in old or _words(old[name].body) != _words(new[name].body):
+            return False
+        waiting += [callee for callee, _ in calls(new[name].body)]
+    for name in (old.keys() & new.keys()) - seen:
+        if old[name].bodies != new[name].bodies:
+            for body in old[name].bodies:
+                left = left.replace(body, "", 1)
+            for body in new[name].bodies:
+                right = right.replace(body, "", 1)
+    return left == right or _words(left) == _words(right)
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _definitions(root: Node) -> Iterator[Node]:
@@ -396,9 +451,11 @@ def parts_of(stmt: Stmt) -> Iterator[Stmt | Expr]:
     waiting: list[Any] = [stmt]
     while waiting:
         node = waiting.pop()
-        if node and isinstance(node[0], str):
+        if node and node[0].__class__ is str:
             yield node
-        waiting += [each for each in reversed(node) if isinstance(each, tuple)]
+        for each in reversed(node):
+            if each.__class__ is tuple:
+                waiting.append(each)
 
 
 def calls_in(stmt: Stmt) -> Iterator[Expr]:

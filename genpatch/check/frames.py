@@ -7,15 +7,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from .assembly import Routine, routines_of
 from .change import Change, Texts
 from .kconfig import ARCH, FILES, Kconfig, read_kconfig
 from .layout import FTRACE, HEADER
 from .model import Place, Problem
 from .preprocess import Taken, options_tested, preprocess
 from .structs import OFFSETS, PTRACE, Struct, Symbolic, offsets_of, structs_of
-from .trampoline import Call, Exit, Flow, flow_of
+
+if TYPE_CHECKING:
+    from .assembly import Routine
+    from .trampoline import Call, Exit, Flow
 
 __all__ = [
     "ARCH",
@@ -53,6 +56,7 @@ FIXED = {"CONFIG_RISCV": True, "CONFIG_64BIT": True, "CONFIG_MMU": True, "CONFIG
 """Options that are on in every configuration."""
 _ASSEMBLER = {"__ASSEMBLER__": "1", "__ASSEMBLY__": "1"}
 _MOST_OPTIONS = 9
+_NAME = re.compile(r"\w+")
 _ABOUT = re.compile(r"FREGS|FTRACE|FGRAPH")
 _DYNAMIC = "CONFIG_DYNAMIC_FTRACE"
 
@@ -168,7 +172,25 @@ def _may_be(kconfig: Kconfig, options: Options) -> bool:
 def taken(text: str, options: Options, given: Mapping[str, str] | None = None) -> Taken:
     """Return a text in a configuration; what comes out the same is made once."""
     on = frozenset(name for name in options_tested(text) if options.get(name, False))
-    return _taken(text, on, frozenset((given or {}).items()))
+    return _taken(text, on, _wanted(text, frozenset(given.items())) if given else frozenset())
+
+
+@lru_cache(maxsize=256)
+def _wanted(text: str, given: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Return the macros that a text names, and those that they name."""
+    values = dict(given)
+    waiting, found = list(_names(text) & values.keys()), dict[str, str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = values[name]
+            waiting += _names(values[name]) & values.keys()
+    return frozenset(found.items())
+
+
+@lru_cache(maxsize=1024)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_NAME.findall(text))
 
 
 @lru_cache(maxsize=512)
@@ -216,6 +238,9 @@ def _symbolic(source: Taken, structs: frozenset[Struct]) -> dict[str, Symbolic]:
 
 @lru_cache(maxsize=256)
 def _flows(source: Taken, names: frozenset[tuple[str, str]]) -> list[tuple[Routine, Flow]]:
+    from .assembly import routines_of
+    from .trampoline import flow_of
+
     values = {"SZREG": "8", **source.macros, **dict(names)}
     return [(routine, flow_of(routine, values)) for routine in routines_of(source).values()]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from .cexec import Host, Interpreter, NotRun, Obj, signed
 from .ctree import expression, trees_of
-from .source import macros_of
+from .source import calls, macros_of
 
 __all__ = [
     "IMAGE_ARGUMENT",
@@ -22,6 +22,7 @@ __all__ = [
     "Event",
     "Setting",
     "Trace",
+    "entry_of",
     "register_names",
     "run_jit",
 ]
@@ -37,7 +38,9 @@ IMAGE_ARGUMENT = signed(0xFF60_0A5B_1C6D_2E7F)
 _RW_IMAGE = 1 << 41
 _NUMBERS = {"STACK_ALIGN": 16, "MAX_BPF_FUNC_ARGS": 12, "MAX_TAIL_CALL_CNT": 33, "NULL": 0, "GFP_KERNEL": 1}
 _SIZES = {"u8": 1, "u16": 2, "u32": 4, "int": 4, "unsigned int": 4, "u64": 8, "s64": 8}
-_HALFWORDS = 2
+_HALFWORDS, _WORD = 2, 4
+_ENTRY = re.compile(r"->bpf_func = \(void \*\)ctx->ro_insns \+ ([^;\n]{1,100});")
+_MOST_AHEAD = 4096
 STRUCT = 40
 """Bytes that a struct of the kernel's headers is taken to have."""
 _ANY = re.compile(r"E[A-Z0-9]{2,12}|(?:GFP|BPF|BTF)_[A-Z0-9_]+")
@@ -100,6 +103,25 @@ class Trace:
     spoilt: list[int] = field(default_factory=list)
 
 
+@lru_cache(maxsize=32)
+def _memory(source: str, header: str, setting: Setting) -> dict[tuple[Any, ...] | None, tuple[Any, int]]:
+    """Return what runs of pure functions gave and how much they emitted; it is filled in as they are run."""
+    return {}
+
+
+@lru_cache(maxsize=32)
+def _is_pure(source: str, name: str) -> bool:
+    """Tell whether a function, and all it calls, emits the same for the same numbers: no field is read in them."""
+    trees = trees_of(source)
+    waiting, seen = [name], set[str]()
+    while waiting:
+        each = waiting.pop()
+        if each not in seen and each in trees:
+            seen.add(each)
+            waiting += [callee for callee, _ in calls(trees.text_of(each))]
+    return not any("->" in trees.text_of(each) or "static " in trees.text_of(each).partition("{")[2] for each in seen)
+
+
 @lru_cache(maxsize=16)
 def _enumerated(text: str) -> Mapping[str, int]:
     found: dict[str, int] = {}
@@ -140,12 +162,52 @@ def run_jit(
     return jit.start(name, args)
 
 
+def entry_of(source: str, header: str, core: str, setting: Setting) -> int:
+    """Return the bytes of a program's image in front of where it is entered.
+
+    Args:
+        source: of bpf_jit_comp64.c.
+        header: bpf_jit.h.
+        core: bpf_jit_core.c; of an empty one, nothing is in front.
+        setting: what to take for granted.
+    Raises:
+        NotRun: they are not known.
+    """
+    found = set(_ENTRY.findall(core))
+    if len(found) > 1:
+        raise NotRun("where programs are entered")
+    text = found.pop() if found else ""
+    value = _Jit(source, header, setting).interpreter.value(expression(text)) if text else 0
+    if not isinstance(value, int) or not 0 <= value < _MOST_AHEAD:
+        raise NotRun("where programs are entered")
+    return value
+
+
+@lru_cache(maxsize=16)
+def _struct_sizes(text: str) -> Mapping[str, int]:
+    """Return the bytes of structs that have plain numbers in them only."""
+    found = {}
+    for name, body in re.findall(r"^struct (\w+) \{([^{}]*)\};", text, re.M):
+        members = re.findall(r"^\s*(\w+) \w+(?:\[(\d{1,4})\])?;", body, re.M)
+        if members and len(members) == body.count(";") and all(kind in _SIZES for kind, _ in members):
+            end = 0
+            for kind, count in members:
+                size = _SIZES[kind]
+                end = -(-end // size) * size + size * int(count or 1)
+            widest = max(_SIZES[kind] for kind, _ in members)
+            found[name] = -(-end // widest) * widest
+    return found
+
+
 class _Jit(Host):
     """What the JIT's functions ask for."""
 
     def __init__(self, source: str, header: str, setting: Setting) -> None:
         self.setting = setting
-        self.functions = trees_of(source)
+        own = trees_of(header)
+        plain = {name: own[name] for name in own if not name.startswith(("rv_", "emit")) and not own[name].parameters}
+        self.functions = {**plain, **trees_of(source)}
+        self.structs = _struct_sizes(header)
         self.interpreter = Interpreter(self.functions, self)
         self.registers = _enumerated(header + source)
         self.macros = {**macros_of(header), **macros_of(source)}
@@ -154,6 +216,8 @@ class _Jit(Host):
         self.quiet = 0
         self.later: dict[int, Obj] = {}
         self.numbers: dict[str, int] = {}
+        self.known: dict[str, Any] = {}
+        self.emitted = _memory(source, header, replace(setting, flags=frozenset(), arguments=0))
         self.ctx = Obj("ctx")
         image, rw = (0, 0) if setting.dry else (_IMAGE, _RW_IMAGE)
         self.ctx.fields |= {"ninsns": 0, "insns": rw, "ro_insns": image}
@@ -196,6 +260,11 @@ class _Jit(Host):
         return _IMAGE + (0x8000 if self.setting.near else 0x4000_0000) + 0x100 * number
 
     def ident(self, name: str) -> Any:
+        if name not in self.known:
+            self.known[name] = self._ident(name)
+        return self.known[name]
+
+    def _ident(self, name: str) -> Any:
         if name in self.registers:
             return self.registers[name]
         if name in self.macros:
@@ -205,7 +274,7 @@ class _Jit(Host):
             finally:
                 self.interpreter.names = outer
         if name.startswith("CONFIG_"):
-            return int(self.setting.cfi and name.startswith("CONFIG_CFI"))
+            return int(name == "CONFIG_64BIT" or (self.setting.cfi and name.startswith("CONFIG_CFI")))
         if name.startswith("BPF_TRAMP_F_"):
             return self._flag(name)
         if name in _TABLES:
@@ -259,6 +328,10 @@ class _Jit(Host):
             obj = Obj(name.removeprefix("rv_"))
             obj.fields |= dict(enumerate(args))
             return obj
+        if name == "cfi_get_offset":
+            return _WORD if self.setting.cfi else 0
+        if name == "sizeof" and (known := self.structs.get(args[0].removeprefix("struct "))) is not None:
+            return known
         given = _arithmetic(name, args)
         if given is not None:
             return given
@@ -272,11 +345,20 @@ class _Jit(Host):
     def _whole(self, name: str, args: Sequence[Any], line: int) -> Any:
         """Run what emits a number or a call, and note it as one event."""
         at = self.ctx.fields["ninsns"]
-        self.quiet += 1
-        try:
-            result = self.interpreter.run(name, args)
-        finally:
-            self.quiet -= 1
+        key = (
+            (name, *args[:-1]) if args[-1:] == [self.ctx] and all(isinstance(each, int) for each in args[:-1]) else None
+        )
+        if key in self.emitted:
+            result, length = self.emitted[key]
+            self.ctx.fields["ninsns"] += length
+        else:
+            self.quiet += 1
+            try:
+                result = self.interpreter.run(name, args)
+            finally:
+                self.quiet -= 1
+            if key is not None and _is_pure(self.source, name):
+                self.emitted[key] = (result, self.ctx.fields["ninsns"] - at)
         op = name.removeprefix("emit_")
         self._note(Event(op, tuple(args[:2]) if op == "imm" else (args[0],), at, line))
         return result
@@ -292,7 +374,7 @@ class _Jit(Host):
             values = tuple(insn.fields[i] for i in range(len(insn.fields))) if isinstance(insn, Obj) else values
         if op == "li":
             op = "imm"
-        self._note(Event(op, tuple(int(v) if isinstance(v, int) else v for v in values), ctx.fields["ninsns"], line))
+        self._note(Event(op, values, ctx.fields["ninsns"], line))
         ctx.fields["ninsns"] += 1 if name == "emitc" else _HALFWORDS
         return 0
 

@@ -107,23 +107,14 @@ class Machine:
         return event.at + int(event.args[2])
 
     def _step(self, event: Event) -> None:
-        known: dict[str, Callable[[Event], None]] = {
-            "sd": self._store,
-            "ld": self._load,
-            "addi": self._add,
-            "mv": lambda each: self._set(each.args[0], self.registers[each.args[1]]),
-            "imm": lambda each: self._set(each.args[0], ("num", each.args[1])),
-            "call": self._call,
-            "jalr": self._jump,
-        }
         if event.op in _NOTHING:
             return
         if any(not isinstance(each, int) for each in event.args) or not event.args:
             raise NotRun(f"an instruction {event.op} of what are no numbers")
-        if event.op in known:
+        if event.op in _KNOWN:
             if event.op != "call" and not 0 <= event.args[0] < 32:
                 raise NotRun(f"register {event.args[0]}")
-            known[event.op](event)
+            _KNOWN[event.op](self, event)
         elif event.op in _TO_FIRST or event.op.startswith(("sext", "zext")):
             self._set(event.args[0], self._new())
         else:
@@ -159,6 +150,12 @@ class Machine:
         else:
             self._set(register, self.memory.get(place, ("stack", place) if place >= 0 else self._new()))
 
+    def _move(self, event: Event) -> None:
+        self._set(event.args[0], self.registers[event.args[1]])
+
+    def _number(self, event: Event) -> None:
+        self._set(event.args[0], ("num", event.args[1]))
+
     def _add(self, event: Event) -> None:
         register, source, number = event.args[:3]
         value = self.registers[source]
@@ -187,3 +184,14 @@ class Machine:
         for register in SAVED:
             if self.registers[register] != ("in", register):
                 yield register
+
+
+_KNOWN: dict[str, Callable[[Machine, Event], None]] = {
+    "sd": Machine._store,
+    "ld": Machine._load,
+    "addi": Machine._add,
+    "mv": Machine._move,
+    "imm": Machine._number,
+    "call": Machine._call,
+    "jalr": Machine._jump,
+}

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 __all__ = ["ARCH", "FILES", "Kconfig", "Symbol", "Tri", "read_kconfig"]
 
@@ -52,6 +54,9 @@ class Kconfig:
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self.symbols: dict[str, Symbol] = {}
+        self._about: dict[str, frozenset[str]] = {}
+        self._derived: dict[tuple[str, frozenset[tuple[str, bool]]], Tri] = {}
+        self._wanted: dict[str, tuple[tuple[str, bool], ...]] = {}
         for text in texts:
             self._read(text)
 
@@ -103,25 +108,53 @@ class Kconfig:
 
     def derived(self, name: str, assumed: Mapping[str, bool]) -> Tri:
         """Return what a symbol is by what it depends on and by what selects it, whatever is assumed of itself."""
-        others = {each: state for each, state in assumed.items() if each != name}
-        return _Reader(self, others).symbol(name, _DEEPEST)
+        about = self._reached(name) & assumed.keys()
+        key = (name, frozenset([(each, assumed[each]) for each in about if each != name]))
+        if key not in self._derived:
+            self._derived[key] = _Reader(self, dict(key[1])).symbol(name, _DEEPEST)
+        return self._derived[key]
+
+    def _reached(self, name: str) -> frozenset[str]:
+        """Return the words in what a symbol is made of, and in what those are made of."""
+        if name not in self._about:
+            found: set[str] = set()
+            waiting = [name]
+            while waiting:
+                word = waiting.pop()
+                symbol = self.symbols.get(word)
+                if word in found:
+                    continue
+                found.add(word)
+                if symbol is None:
+                    continue
+                texts = [*symbol.depends, *itertools.chain(*symbol.selected, *symbol.defaults)]
+                waiting += [each for text in texts for each in _words(text)]
+            self._about[name] = frozenset(found)
+        return self._about[name]
 
     def closed(self, assumed: Mapping[str, bool]) -> dict[str, bool] | None:
         """Return an assumption with what follows from it; None if it cannot be."""
         known = dict(assumed)
         if known.get("CC_IS_CLANG") and known.get("CC_IS_GCC"):
             return None
+        last = known
         for _ in range(_MOST_ROUNDS):
             more: dict[str, bool] = {}
-            for name, state in known.items():
-                for other, wanted in self._needs(name) if state else ():
+            for name, state in last.items():
+                for other, wanted in self._needed(name) if state else ():
                     if known.get(other, wanted) != wanted or more.get(other, wanted) != wanted:
                         return None
                     more[other] = wanted
             if more.keys() <= known.keys():
                 break
+            last = {name: state for name, state in more.items() if name not in known}
             known |= more
         return None if any(self.derived(name, known) is (not state) for name, state in known.items()) else known
+
+    def _needed(self, name: str) -> tuple[tuple[str, bool], ...]:
+        if name not in self._wanted:
+            self._wanted[name] = tuple(self._needs(name))
+        return self._wanted[name]
 
     def _needs(self, name: str) -> Iterator[tuple[str, bool]]:
         """Yield what must be on or off where a symbol is on."""
@@ -157,6 +190,11 @@ def _conjuncts(expression: str) -> tuple[tuple[str, bool], ...]:
         elif each.startswith("(") and each.endswith(")") and "||" not in each:
             found += _conjuncts(each[1:-1].replace("&&", " && "))
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _words(expression: str) -> frozenset[str]:
+    return frozenset(_tokens(expression))
 
 
 class _Reader:
@@ -196,13 +234,36 @@ class _Reader:
 
     def of(self, expression: str, depth: int) -> Tri:
         """Evaluate an expression; an empty one is y."""
-        if not expression.strip():
-            return True
-        parser = _Parser(list(_tokens(expression)), self, depth)
-        try:
-            return parser.either()
-        except IndexError:
-            return None
+        return self._of(_parsed(expression), depth)
+
+    def _of(self, expr: _Expr, depth: int) -> Tri:
+        kind = expr[0]
+        if kind == "symbol":
+            return self.symbol(expr[1], depth)
+        if kind == "compare":
+            return self.known.get(expr[1])
+        if kind == "not":
+            value = self._of(expr[1], depth)
+            return None if value is None else not value
+        if kind == "known":
+            return True if expr[1] else None
+        join = _or if kind == "or" else _and
+        return join(self._of(expr[1], depth), self._of(expr[2], depth))
+
+
+_Expr = tuple[Any, ...]
+"""("symbol", name), ("compare", words), ("not", expression), ("or", two of them), ("and", the same), ("known", yes)."""
+
+
+@lru_cache(maxsize=4096)
+def _parsed(expression: str) -> _Expr:
+    """Return an expression, parsed; what is none cannot be told."""
+    if not expression.strip():
+        return ("known", True)
+    try:
+        return _Parser(list(_tokens(expression))).either()
+    except IndexError:
+        return ("known", False)
 
 
 @lru_cache(maxsize=4096)
@@ -218,36 +279,34 @@ def _tokens(expression: str) -> tuple[str, ...]:
 
 
 class _Parser:
-    def __init__(self, tokens: list[str], reader: _Reader, depth: int) -> None:
-        self.tokens, self.reader, self.depth = tokens, reader, depth
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
 
-    def either(self) -> Tri:
+    def either(self) -> _Expr:
         value = self.both()
         while self.tokens[:1] == ["||"]:
             del self.tokens[0]
-            value = _or(value, self.both())
+            value = ("or", value, self.both())
         return value
 
-    def both(self) -> Tri:
+    def both(self) -> _Expr:
         value = self.one()
         while self.tokens[:1] == ["&&"]:
             del self.tokens[0]
-            value = _and(value, self.one())
+            value = ("and", value, self.one())
         return value
 
-    def one(self) -> Tri:
+    def one(self) -> _Expr:
         token = self.tokens.pop(0)
         if token == "!":
-            value = self.one()
-            return None if value is None else not value
+            return ("not", self.one())
         if token == "(":
             value = self.either()
             del self.tokens[0]
             return value
         if self.tokens[:1] and self.tokens[0] in ("=", "!=", "<", "<=", ">", ">="):
-            words = [token, self.tokens.pop(0), self.tokens.pop(0)]
-            return self.reader.known.get(" ".join(words))
-        return self.reader.symbol(token, self.depth)
+            return ("compare", " ".join([token, self.tokens.pop(0), self.tokens.pop(0)]))
+        return ("symbol", token)
 
 
 def _closing(text: str, start: int) -> int:

@@ -11,9 +11,8 @@ from typing import Any
 from .cexec import Host, Interpreter, NotRun, Obj, Ref
 from .ctree import trees_of
 
-__all__ = ["KPROBES", "ProbeFault", "probe_faults"]
+__all__ = ["ProbeFault", "probe_faults"]
 
-KPROBES = "arch/riscv/kernel/probes/kprobes.c"
 _ARM, _DISARM, _SLOT = "arch_arm_kprobe", "arch_disarm_kprobe", "arch_prepare_ss_slot"
 _ADDRESS, _SLOT_AT = 0x1000, 0x5000
 _EBREAK, _C_EBREAK = 0x00100073, 0x9002

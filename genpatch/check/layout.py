@@ -5,21 +5,24 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..emit.kbuild import Assignment, assignments
 from .change import Texts
 from .model import Place
 from .source import constant, functions_of, line_at, macros_of
 
-__all__ = ["BPF", "CALL_OPS", "FTRACE", "HEADER", "MAKEFILE", "Layout", "layouts"]
+__all__ = ["BPF", "CALL_OPS", "COUNTED", "FTRACE", "HEADER", "MAKEFILE", "Layout", "layouts"]
 
 MAKEFILE = "arch/riscv/Makefile"
 HEADER = "arch/riscv/include/asm/ftrace.h"
 FTRACE = "arch/riscv/kernel/ftrace.c"
 BPF = "arch/riscv/net/bpf_jit_comp64.c"
 CALL_OPS = "CONFIG_DYNAMIC_FTRACE_WITH_CALL_OPS"
+COUNTED = ("ftrace_call_adjust", "arch_ftrace_get_symaddr")
+"""Functions that count bytes of a sled."""
 _COMPRESSED = "CONFIG_RISCV_ISA_C"
 _FIXED = {"CONFIG_DYNAMIC_FTRACE": True, "CONFIG_FUNCTION_TRACER": True, "CONFIG_64BIT": True}
 _NOPS = re.compile(r"-fpatchable-function-entry=(\d{1,4})(?:,(\d{1,4}))?")
@@ -76,9 +79,17 @@ def _test(condition: str) -> tuple[str, bool] | None:
     return match["var"], ((match["eq"] == "ifeq") == (match["value"] == "y")) != is_else
 
 
-def layouts(texts: Texts) -> Iterator[Layout]:
-    """Yield the layout of each configuration; nothing where the Makefile is more than this understands."""
-    make, header, source = (texts.read(path) for path in (MAKEFILE, HEADER, FTRACE))
+def layouts(texts: Texts) -> Sequence[Layout]:
+    """Return the layout of each configuration; none where the Makefile is more than this understands."""
+    return _layouts(*(texts.read(path) for path in (MAKEFILE, HEADER, FTRACE, BPF)))
+
+
+@lru_cache(maxsize=8)
+def _layouts(make: str | None, header: str | None, source: str | None, jit: str | None) -> Sequence[Layout]:
+    return tuple(_each(make, header, source, jit))
+
+
+def _each(make: str | None, header: str | None, source: str | None, jit: str | None) -> Iterator[Layout]:
     if make is None or header is None or source is None:
         return
     flags = [each for each in assignments(make, "CC_FLAGS_FTRACE") if _NOPS.search(each.value)]
@@ -88,10 +99,7 @@ def layouts(texts: Texts) -> Iterator[Layout]:
     rows = [[test for test in row if test is not None] for row in tests]
     asked = {name for row in rows for name, _ in row}
     bodies = "".join(
-        functions_of(text)[name].body
-        for text in (source, header)
-        for name in ("ftrace_call_adjust", "arch_ftrace_get_symaddr")
-        if name in functions_of(text)
+        functions_of(text)[name].body for text in (source, header) for name in COUNTED if name in functions_of(text)
     )
     asked |= set(re.findall(r"\bIS_ENABLED\((CONFIG_\w+)\)", bodies)) | {_COMPRESSED}
     names = sorted(asked - set(_FIXED))
@@ -102,10 +110,12 @@ def layouts(texts: Texts) -> Iterator[Layout]:
         known = options | _FIXED
         chosen = [flag for flag, row in zip(flags, rows, strict=True) if all(known[n] == on for n, on in row)]
         if chosen:
-            yield _layout(texts, options, chosen[-1], make, header, source)
+            yield _layout(options, chosen[-1], make, header, source, jit)
 
 
-def _layout(texts: Texts, options: Mapping[str, bool], flag: Assignment, make: str, header: str, source: str) -> Layout:
+def _layout(
+    options: Mapping[str, bool], flag: Assignment, make: str, header: str, source: str, jit: str | None
+) -> Layout:
     match = _NOPS.search(flag.value)
     assert match is not None
     size = 2 if options[_COMPRESSED] else 4
@@ -134,7 +144,7 @@ def _layout(texts: Texts, options: Mapping[str, bool], flag: Assignment, make: s
                 found[key] = _returned(function.bodies[0], argument, values, options)
                 break
     bpf = None
-    if (jit := texts.read(BPF)) is not None and "RV_FENTRY_NINSNS" in (known := macros_of(jit)):
+    if jit is not None and "RV_FENTRY_NINSNS" in (known := macros_of(jit)):
         count = constant(known["RV_FENTRY_NINSNS"][0], {}, options)
         bpf = None if count is None else count * 4
         places["bpf"] = Place(BPF, known["RV_FENTRY_NINSNS"][1])

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .ctree import Expr, FunctionTree, expression, parts_of
+from .ctree import Expr, FunctionTree, Trees, expression, parts_of
 from .source import macros_of
 
-__all__ = ["WRITES", "Use", "constants", "uses_of"]
+__all__ = ["WRITES", "Use", "all_uses", "constants", "uses_of"]
 
 WRITES = {
     "patch_text": (1, 2),
@@ -82,6 +82,12 @@ def constants(*texts: str | None) -> Mapping[str, str]:
         if text is not None:
             found |= {name: value for name, (value, _) in macros_of(text).items()}
     return found
+
+
+def all_uses(trees: Trees, macros: Mapping[str, str]) -> Iterator[Use]:
+    """Yield the calls of all functions of a text that take bytes and their number."""
+    for name in trees.saying((*WRITES, *_READS)):
+        yield from uses_of(trees[name], macros)
 
 
 def uses_of(tree: FunctionTree, macros: Mapping[str, str]) -> Iterator[Use]:

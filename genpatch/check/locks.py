@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .change import Change
-from .ctree import Expr, FunctionTree, Stmt, parts_of
+from .ctree import Expr, FunctionTree, Stmt, Trees, parts_of
 from .patching import STORES, sources
 from .source import Function
 
@@ -330,10 +330,10 @@ def unheld_stores(tree: FunctionTree, called: frozenset[str]) -> list[tuple[str,
     return list(dict.fromkeys(walk.stores))
 
 
-def callbacks_of(trees: Mapping[str, FunctionTree]) -> dict[str, str]:
+def callbacks_of(trees: Trees) -> dict[str, str]:
     """Return what is run inside stop_machine(), and by which function of the text."""
     found = {}
-    for tree in trees.values():
+    for tree in (trees[name] for name in trees.saying(STOPS)):
         for _, name, args, _ in tree.calls:
             if name in STOPS and args and args[0][0] == "id":
                 found[args[0][1]] = tree.name

@@ -26,6 +26,8 @@ _SIZEOF = re.compile(r"sizeof\(\s*([^()]*?)\s*\)")
 _SITE = re.compile(r"\b\w+->ip\b")
 _SETS = re.compile(r"(?<![\w.>])(\w+)\s*([-+]?=)(?!=)\s*")
 _ENCODES = re.compile(r"\bto_(?:auipc|jalr)\w*\(\s*(\w+)\s*\)")
+_HEAD = re.compile(r"\(([^;{}]*)\)[^;{}]*\{")
+_PLAIN_HEAD = re.compile(r"\(([^;{}()]*)\)\s*\{")
 _DEEPEST = 5
 _MOST = 400
 
@@ -143,12 +145,12 @@ class _Reader:
     def _is_ops(self, data: str, function: str) -> bool:
         """Tell whether what is written is a pointer to a tracer's ops."""
         name = data.removeprefix("&").strip()
-        head = re.search(rf"\b{function}\(([^;{{}}]*)\)[^;{{}}]*\{{", self.text)
+        head = _head(self.text, function, _HEAD)
         around = (head[1] if head else "") + self.functions[function].bodies[0]
         return re.search(rf"struct\s+ftrace_ops\s*\*\s*(?:const\s+)?{re.escape(name)}\b", around) is not None
 
     def _parameters(self, name: str) -> list[str]:
-        head = re.search(rf"\b{name}\(([^;{{}}]*)\)[^;{{}}]*\{{", self.text)
+        head = _head(self.text, name, _HEAD)
         return [words[-1] for part in (head[1] if head else "").split(",") if (words := re.findall(r"\w+", part))]
 
     def value(self, expression: str, known: Mapping[str, int | None]) -> int | None:
@@ -170,7 +172,7 @@ class _Reader:
         return constant(text, names, {})
 
     def _size(self, expression: str, function: str) -> int | None:
-        head = re.search(rf"\b{re.escape(function)}\(([^;{{}}()]*)\)\s*\{{", self.text)
+        head = _head(self.text, function, _PLAIN_HEAD)
         parameters = head[1].replace(",", ";") if head is not None else ""
         declared = f"{parameters};{self.functions[function].bodies[0]}"
 
@@ -178,6 +180,18 @@ class _Reader:
             return str(_sizeof(match[1], declared))
 
         return constant(_SIZEOF.sub(size, expression), self.macros, {})
+
+
+@lru_cache(maxsize=256)
+def _head(text: str, name: str, behind: re.Pattern[str]) -> re.Match[str] | None:
+    """Return what stands behind a name where that is a function's, from the parenthesis on."""
+    at = text.find(f"{name}(")
+    while at >= 0:
+        is_whole = at == 0 or not (text[at - 1].isalnum() or text[at - 1] == "_")
+        if is_whole and (match := behind.match(text, at + len(name))) is not None:
+            return match
+        at = text.find(f"{name}(", at + 1)
+    return None
 
 
 def _sizeof(what: str, declared: str) -> int:

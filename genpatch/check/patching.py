@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from .change import Change
 from .source import Function, functions_of
 
-__all__ = ["FLUSHES_HERE", "FLUSHES_THERE", "STORES", "sources"]
+__all__ = ["FLUSHES_HERE", "FLUSHES_THERE", "KPROBES", "STORES", "sources"]
 
+KPROBES = "arch/riscv/kernel/probes/kprobes.c"
 MOST_TEXT = 1 << 19  # characters; no source of the kernel is half as long
 _PATCH_TEXT = ("patch_text", "patch_text_nosync", "patch_text_set_nosync")
 STORES = frozenset(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from .source import code_of
 
@@ -35,7 +35,7 @@ class Taken:
     functions: frozenset[str]
     defined_at: Mapping[str, int]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The lines as one."""
         return "\n".join(self.lines)
@@ -67,6 +67,14 @@ def _logical(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=128)
+def _directives(text: str) -> tuple[tuple[int, re.Match[str] | None], ...]:
+    """Return line and match of each directive, then the line behind the last one."""
+    lines = _logical(text)
+    matches = ((at, _DIRECTIVE.match(line)) for at, line in enumerate(lines, 1) if "#" in line)
+    return (*((at, match) for at, match in matches if match is not None), (len(lines) + 1, None))
+
+
 def preprocess(text: str, options: Mapping[str, bool], given: Mapping[str, str] | None = None) -> Taken:
     """Return a text as it is in a configuration.
 
@@ -80,12 +88,12 @@ def preprocess(text: str, options: Mapping[str, bool], given: Mapping[str, str] 
     defined_at: dict[str, int] = {}
     out: list[str] = []
     stack: list[tuple[bool, bool, bool]] = []  # is taken, one was taken, what is around is taken
-    for number, line in enumerate(_logical(text), 1):
-        match = _DIRECTIVE.match(line)
+    lines = _logical(text)
+    for number, match in _directives(text):
         is_taken = not stack or stack[-1][0]
+        out += lines[len(out) : number - 1] if is_taken else [""] * (number - 1 - len(out))
         if match is None:
-            out.append(line if is_taken else "")
-            continue
+            break
         out.append("")
         if match[1] in ("define", "undef"):
             if is_taken:

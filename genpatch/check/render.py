@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -55,6 +54,8 @@ def as_b4_review(checked: Checked, *, strict: bool) -> str:
     status = next((_STATUS[level] for level in (Level.ERROR, Level.WARNING) if level in levels), "pass")
     told = "".join(as_b4(findings)) + "".join(f"not judged: {_plain(each)}\n" for each in checked.remarks)
     result = {"tool": "genpatch", "status": status, "summary": summary_of(findings), "url": "", "details": told}
+    import json
+
     return json.dumps([result], indent=2) + "\n"
 
 
@@ -92,6 +93,8 @@ def _place(where: str, line: int) -> str:
 
 def as_json(checked: Checked) -> str:
     """Return one document; its schema is what ``genpatch schema check`` prints."""
+    import json
+
     return json.dumps(as_record(checked), indent=2) + "\n"
 
 

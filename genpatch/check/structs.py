@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .preprocess import Taken
 
@@ -126,27 +127,29 @@ def offsets_of(taken: Taken, structs: Mapping[str, Struct]) -> dict[str, Symboli
     """Return the constants that asm-offsets.c makes."""
     found: dict[str, Symbolic] = {}
     for number, line in enumerate(taken.lines, 1):
-        if (plain := _OFFSET.search(line)) is not None:
-            found[plain[1]] = _offset(plain[1], plain[2], plain[3], structs, number)
-        elif (define := _DEFINE.search(line)) is not None:
-            value = define[2].strip()
-            if (member := _OFFSETOF.match(value)) is not None:
-                found[define[1]] = _offset(define[1], member[1], member[2], structs, number)
-            elif (size := _SIZEOF.match(value)) is not None:
-                found[define[1]] = Symbolic(define[1], size[2], "", _size(size, structs), number)
-            else:
-                found[define[1]] = Symbolic(define[1], "", "", None, number)
+        if "(" in line and (said := _said(line)) is not None:
+            name, tag, member, align = said
+            struct = structs.get(tag)
+            value = None
+            if struct is not None:
+                value = struct.members.get(member) if member else -(-struct.size // align) * align
+            found[name] = _symbolic(name, tag, member, value, number)
     return found
 
 
-def _offset(name: str, struct: str, member: str, structs: Mapping[str, Struct], line: int) -> Symbolic:
-    known = structs.get(struct)
-    return Symbolic(name, struct, member, known.members.get(member) if known is not None else None, line)
+_symbolic = lru_cache(maxsize=4096)(Symbolic)
 
 
-def _size(match: re.Match[str], structs: Mapping[str, Struct]) -> int | None:
-    known = structs.get(match[2])
-    if known is None:
+@lru_cache(maxsize=4096)
+def _said(line: str) -> tuple[str, str, str, int] | None:
+    """Return name, struct, member and alignment of a constant that a line makes; a size has no member."""
+    if (plain := _OFFSET.search(line)) is not None:
+        return plain[1], plain[2], plain[3], 1
+    if (define := _DEFINE.search(line)) is None:
         return None
-    align = {None: 1, "STACK_ALIGN": STACK_ALIGN}.get(match[3]) or int(match[3])
-    return -(-known.size // align) * align
+    value = define[2].strip()
+    if (member := _OFFSETOF.match(value)) is not None:
+        return define[1], member[1], member[2], 1
+    if (size := _SIZEOF.match(value)) is not None:
+        return define[1], size[2], "", {None: 1, "STACK_ALIGN": STACK_ALIGN}.get(size[3]) or int(size[3])
+    return define[1], "", "", 1

@@ -131,9 +131,11 @@ class _State:
     slots: dict[int, Slot]
     made: dict[str, Insn]
     has_called: bool = False
+    zero: dict[str, Insn] = field(default_factory=dict)
+    """Registers that a branch on the way here, this one, has found to be 0."""
 
     def copy(self, at: int) -> _State:
-        return _State(at, dict(self.registers), dict(self.slots), dict(self.made), self.has_called)
+        return _State(at, dict(self.registers), dict(self.slots), dict(self.made), self.has_called, dict(self.zero))
 
 
 def flow_of(routine: Routine, names: Mapping[str, str]) -> Flow:
@@ -190,6 +192,7 @@ class _Follower:
         if register != "zero":
             state.registers[register] = value
             state.made[register] = insn
+            state.zero.pop(register, None)
 
     def _step(self, state: _State, insn: Insn) -> bool:
         """Do one instruction; tell whether the next one follows."""
@@ -274,11 +277,13 @@ class _Follower:
         state.slots[at] = Slot(value, insn, written)
 
     def _branch(self, state: _State, insn: Insn) -> None:
+        unset = False
         for arg in insn.args[:-1]:
             value = state.registers[self._register(arg)]
             if value.kind == "entry" and value.name in ("t1", "t2", "t3", "t4", "t5", "t6") and not value.number:
                 text = f"tests {REGISTERS[arg]}, which nothing has set"
                 self.flow.faults.append(Fault(f"undefined {value.name}", insn, text))
+                unset = True
         target = self.routine.target(insn.args[-1], state.at - 1)
         if target is None:
             self.flow.odd.append(f"{insn.args[-1]} at line {insn.line}")
@@ -287,7 +292,17 @@ class _Follower:
         if target < state.at and edge in self.seen_branches:
             return  # a loop was gone round once
         self.seen_branches.add(edge)
-        self.waiting.append(state.copy(target))
+        taken = state.copy(target)
+        self.waiting.append(taken)
+        if not unset and (tested := self._tested(insn)) is not None:
+            (taken if insn.op in ("beq", "beqz") else state).zero[tested] = insn
+
+    def _tested(self, insn: Insn) -> str | None:
+        """Return the register that a branch compares with 0 for being the same or another; None for any other."""
+        names = [self._register(arg) for arg in insn.args[:-1]]
+        others = [name for name in names if name != "zero"]
+        is_with_0 = insn.op in ("beqz", "bnez") or (insn.op in ("beq", "bne") and len(names) == 2)
+        return others[0] if is_with_0 and len(others) == 1 else None
 
     def _jump(self, state: _State, insn: Insn) -> bool:
         """Do a jump; tell whether the next instruction follows."""
@@ -306,6 +321,8 @@ class _Follower:
             return self._call(state, insn, args[-1], None)
         link, source = self._indirect(insn)
         value = state.registers[source]
+        if source in state.zero:
+            self.flow.faults.append(Fault("null", state.zero[source], f"jumps to {source} where it is 0"))
         if link == "zero":
             return self._exit(state, insn, value, f"jr {source}")
         if state.at == len(self.routine.insns):  # what is behind belongs to another function

@@ -137,8 +137,9 @@ def all_harmless() -> list[Bug]:
     """Return the patches in which nothing may be found."""
     from tests.check.harmless import HARMLESS
     from tests.check.harmless_ftrace import HARMLESS as ABOUT_FTRACE
+    from tests.check.harmless_states import HARMLESS as ABOUT_STATES
 
-    return [*HARMLESS, *ABOUT_FTRACE]
+    return [*HARMLESS, *ABOUT_FTRACE, *ABOUT_STATES]
 
 
 def gist(findings: Iterable[Finding]) -> str:

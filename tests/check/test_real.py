@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from genpatch.check.run import check_patches
 from genpatch.emit.run import find_recipe, make_series
 from genpatch.emit.tree import open_tree
 from tests.check.trees import BPF, FTRACE, HEADER, KCONFIG, MAKEFILE, PATCH, diff_of
-from tests.emit.trees import copied
+from tests.emit.trees import copied, real
 
+JIT_HEADER, JIT_CORE = "arch/riscv/net/bpf_jit.h", "arch/riscv/net/bpf_jit_core.c"
 LOCK = "	guard(mutex)(&text_mutex);\n\n	ret = ftrace_rec_set_nop_ops(rec);\n	if (ret)\n		return ret;\n"
 LATE = "	ret = ftrace_rec_set_nop_ops(rec);\n	if (ret)\n		return ret;\n\n	guard(mutex)(&text_mutex);\n"
 FLUSH = "	if (!ret)\n		flush_icache_range((uintptr_t)addr, (uintptr_t)addr + len);\n"
@@ -57,6 +59,21 @@ def test_bpf_sled_and_what_it_mends(tmp_path: Path) -> None:
     (root / BPF).write_text(text, encoding="utf-8")
     series = make_series(open_tree(root), find_recipe("bpf-sled"))
     assert found(root, "".join(mail.text for mail in series.mails)) == []
+
+
+@pytest.mark.parametrize("version", ["6.12", "7.2"])
+def test_bpf_poke_and_what_it_counts(tmp_path: Path, version: str) -> None:
+    root = copied(version, tmp_path)
+    for path in (JIT_HEADER, JIT_CORE):
+        shutil.copy(real(version) / path, root / path)
+    series = make_series(open_tree(root), find_recipe("bpf-poke"))
+    assert found(root, "".join(mail.text for mail in series.mails)) == []
+    for change in series.patches[0].changes:
+        (root / change.path).write_text(change.new, encoding="utf-8")
+    skipped = ("RV_FENTRY_NINSNS + 1) * 4 : 0", "RV_FENTRY_NINSNS + 2) * 4 : 0")
+    assert broken(root, BPF, skipped) == [("GP533", BPF)]
+    assert ("GP533", BPF) in broken(root, JIT_HEADER, ("	u64 target;\n", "	u32 target;\n"))
+    assert ("GP533", BPF) in broken(root, BPF, ("	emit(rv_auipc(RV_REG_T0, 0), ctx);\n", ""))
 
 
 def test_prefix_nops_in_every_build(tmp_path: Path) -> None:

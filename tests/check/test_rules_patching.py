@@ -60,6 +60,25 @@ int patch_text(void *at, u32 *insns, size_t len)
 	return ret;
 }
 
+static int poke_parts(void *at, u32 *now)
+{
+	u32 both[2] = { now[0], now[1] };
+
+	scoped_guard(mutex, &text_mutex)
+		return patch_insn_write(at, both, sizeof(both));
+}
+
+static int poke_one(void *at, void *to, u32 insn)
+{
+	u64 address = (u64)to;
+
+	scoped_guard(mutex, &text_mutex) {
+		if (patch_insn_write(at - 8, &address, sizeof(address)))
+			return -EFAULT;
+		return patch_insn_write(at, &insn, sizeof(insn));
+	}
+}
+
 int poke(void *at, void *old)
 {
 	u32 now[2], then[2];
@@ -100,6 +119,10 @@ void set_ops(struct ops *ops, void (*func)(void))
 }
 """
 HEAD = "	cpus_read_lock();\n	mutex_lock(&text_mutex);\n	if (memcmp(at, now, 8))\n"
+WHOLE = (
+    "	cpus_read_lock();\n	mutex_lock(&text_mutex);\n	if (memcmp(at, now, 8))\n		ret = patch_text(at, now, 8);\n"
+    "	mutex_unlock(&text_mutex);\n	cpus_read_unlock();\n	return ret;\n}\n"
+)
 TAIL = "	mutex_unlock(&text_mutex);\n	cpus_read_unlock();\n"
 WRITE = "		write_it(work->at, work->insns, work->len);\n"
 COUNT = "		atomic_inc_return_release(&work->arrived);\n"
@@ -151,6 +174,10 @@ def said(root: Path, path: str, old: str, *swaps: tuple[str, str]) -> list[tuple
         (
             ("ret = patch_text(at, now, 8)", "ret = patch_text_nosync(at, now, 8)"),
             ("GP536", "ret = patch_text_nosync(at, now, 8);"),
+        ),
+        (
+            (WHOLE, "	ret = poke_parts(at, now);\n	return ret;\n}\n"),
+            ("GP536", "ret = poke_parts(at, now);"),
         ),
         # who waits
         (("== num_online_cpus()) {", "== 1) {"), ("GP537", "if (atomic_inc_return(&work->arrived) == 1) {")),
@@ -267,6 +294,7 @@ def test_what_is_found(tmp_path: Path, swap: tuple[str, str], found: tuple[str, 
                 "static int now_poke(void *at, u32 *now)\n{\n	return patch_text(at, now, 8);\n}\n\nint poke(void *at",
             ),
         ],
+        [(WHOLE, "	ret = poke_one(at, old, 5);\n	return ret;\n}\n")],
         [
             ("	flush_icache_all();\n", "	flush_it();\n"),
             (

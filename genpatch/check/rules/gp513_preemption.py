@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ...emit.anchors import KconfigLine
 from ..change import Change, Texts
 from ..layout import HEADER
 from ..model import Place, Problem
@@ -48,6 +47,8 @@ def _problems(texts: Texts) -> Iterator[Problem]:
     size = constant(macros.get("MCOUNT_INSN_SIZE", ("", 0))[0], {n: v for n, (v, _) in macros.items()}, {})
     if size is None or size <= _WORD:
         return
+    from ...emit.anchors import KconfigLine  # loaded only where it is needed
+
     tracer, dynamic = (
         KconfigLine("select", name).places(text) for name in ("HAVE_FUNCTION_TRACER", "HAVE_DYNAMIC_FTRACE")
     )

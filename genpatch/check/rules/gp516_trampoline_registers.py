@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..change import Change
 from ..frames import (
@@ -22,7 +23,9 @@ from ..frames import (
 )
 from ..model import Place, Problem, Skip
 from ..registry import source_rule
-from ..trampoline import Exit, Value
+
+if TYPE_CHECKING:
+    from ..trampoline import Exit, Value
 
 _KEPT = ("sp", "gp", "tp", *(f"s{n}" for n in range(12)))
 _ARGUMENTS = tuple(f"a{n}" for n in range(8))
@@ -128,7 +131,8 @@ def _problems(run: Run) -> Iterator[Found]:
 
 def _at_exit(run: Run, out: Exit) -> Iterator[Found]:
     name = run.routine.name
-    is_moved = out.registers["sp"] != Value("stack", slot=out.registers["sp"].slot)
+    depth = out.registers["sp"]
+    is_moved = (depth.kind, depth.name, depth.number) != ("stack", "", 0)
     for register in ("sp",) if is_moved else _KEPT:  # from a wrong sp everything is loaded wrongly
         value = out.registers[register]
         if is_moved if register == "sp" else not value.is_entry(register):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ..change import Change, Texts
 from ..frames import Found, Options, Run, asked_of, compared, concerns, configurations, joined, taken
@@ -11,7 +12,9 @@ from ..layout import HEADER
 from ..model import Place, Problem
 from ..registry import source_rule
 from ..structs import OFFSETS, PTRACE, Struct, Symbolic, offsets_of
-from ..trampoline import Call, Slot
+
+if TYPE_CHECKING:
+    from ..trampoline import Call, Slot
 
 
 @source_rule("GP517", "frame-struct")

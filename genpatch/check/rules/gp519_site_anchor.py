@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..change import Change, Texts
+from ..ctree import same_code
 from ..frames import (
     ASSEMBLY,
     FIXED,
@@ -22,9 +23,9 @@ from ..frames import (
     runs,
     taken,
 )
-from ..layout import FTRACE, HEADER, MAKEFILE, Layout, layouts
+from ..layout import COUNTED, FTRACE, HEADER, MAKEFILE, Layout, layouts
 from ..model import Place, Problem
-from ..offsets import Touch, touches
+from ..offsets import ROOTS, Touch, touches
 from ..registry import source_rule
 
 _PAIR = 8
@@ -56,13 +57,22 @@ def site_anchor(change: Change) -> Iterable[Problem]:
     paths = {FTRACE, HEADER, MAKEFILE, *ASSEMBLY, *RELATED}
     if paths.isdisjoint(change.paths):
         return []
+    if (paths - {FTRACE}).isdisjoint(change.paths) and same_code(*_both(change), (*ROOTS, *COUNTED)):
+        return []
     of_assembly = asked_of(change)
     asked = of_assembly | asked_options(change.before, (FTRACE,)) | asked_options(change.after, (FTRACE,))
     asked |= {name for texts in (change.before, change.after) for each in layouts(texts) for name, _ in each.options}
     every = [each for each in configurations(change.after, asked) if each.get("CONFIG_DYNAMIC_FTRACE", True)]
     possible = configurations(change.before, asked)
-    found = fresh(_problems(change.before, asked, of_assembly), _problems(change.after, asked, of_assembly), possible)
+    now = _problems(change.after, asked, of_assembly)
+    if not now:
+        return []
+    found = fresh(_problems(change.before, asked, of_assembly), now, possible)
     return joined(_gist(found), every)
+
+
+def _both(change: Change) -> tuple[str, str]:
+    return change.before.read(FTRACE) or "", change.after.read(FTRACE) or ""
 
 
 def _gist(found: Sequence[Found]) -> Iterator[Found]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ...emit.anchors import KconfigLine
 from ...emit.kbuild import assignments, kconfig_symbols
 from ..assembly import names_used, routines_of
 from ..change import Change, Texts
@@ -102,6 +101,8 @@ def _graph(texts: Texts, text: str) -> Iterator[Problem]:
 
 def _places(text: str, name: str) -> tuple[Place, ...]:
     """Return the selects of a symbol, and what they name as far as it is defined here."""
+    from ...emit.anchors import KconfigLine  # loaded only where it is needed
+
     spans = KconfigLine("select", name).places(text)
     words = {word for span in spans for word in re.findall(r"\w+", span.of(text))}
     starts = [span.start for span in spans]

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
-from ...emit.anchors import KconfigLine
 from ..change import Change, Texts
+from ..ctree import same_code
 from ..frames import ARCH, FTRACE, kconfig_of, taken
 from ..kconfig import FILES, Kconfig
-from ..layout import CALL_OPS, HEADER, MAKEFILE, Layout, layouts
+from ..layout import CALL_OPS, COUNTED, HEADER, MAKEFILE, Layout, layouts
 from ..model import Place, Problem
-from ..offsets import Touch, touches
+from ..offsets import ROOTS, Touch, touches
 from ..registry import source_rule
 from ..source import calls, code_of, line_at
 
@@ -47,7 +48,7 @@ def function_alignment(change: Change) -> Iterator[Problem]:
     others = {HEADER, MAKEFILE, *FILES}
     if {FTRACE, *others}.isdisjoint(change.paths):
         return
-    if others.isdisjoint(change.paths) and _wants(change.before) == _wants(change.after):
+    if others.isdisjoint(change.paths) and _asks_the_same(change):
         return
     same: dict[str, list[Problem]] = {}
     for each in change.new(_problems):
@@ -58,12 +59,19 @@ def function_alignment(change: Change) -> Iterator[Problem]:
         yield Problem(group[0].key, places, f"{message} ({names})")
 
 
+def _asks_the_same(change: Change) -> bool:
+    """Tell whether ftrace.c asks for the same: on what functions must stand in each configuration, what it stops."""
+    both = [change.before.read(FTRACE) or "", change.after.read(FTRACE) or ""]
+    stops = [_STOPS & {name for name, _ in calls(code_of(source))} for source in both]
+    if stops[0] != stops[1]:
+        return False
+    return same_code(both[0], both[1], (*ROOTS, *COUNTED)) or _wants(change.before) == _wants(change.after)
+
+
 def _wants(texts: Texts) -> list[object]:
-    """Return what ftrace.c alone asks for: on what functions must stand in each configuration, and what it stops."""
     source = texts.read(FTRACE) or ""
     needs = ((layout.options, _needed(texts, source, layout)) for layout in layouts(texts))
-    sizes = [(options, need[0] if need is not None else 0) for options, need in needs]
-    return [*sizes, _STOPS & {name for name, _ in calls(code_of(source))}]
+    return [(options, need[0] if need is not None else 0) for options, need in needs]
 
 
 def _problems(texts: Texts) -> Iterator[Problem]:
@@ -126,9 +134,12 @@ def _is_live_word(each: Touch) -> bool:
 
 
 def _places(text: str, lines: tuple[int, ...], layout: Layout) -> tuple[Place, ...]:
-    names = [f"FUNCTION_ALIGNMENT_{size}B" for size in _SIZES]
-    spans = [span for name in (*names, "HAVE_DYNAMIC_FTRACE") for span in KconfigLine("select", name).places(text)]
-    found = [Place(ARCH, line_at(text, span.start)) for span in spans]
-    for name in ("CC_HAS_MIN_FUNCTION_ALIGNMENT",):
-        found += [Place(ARCH, line_at(text, match.start())) for match in re.finditer(rf"\b{name}\b", text)]
-    return (*found, *layout.named("makefile"), *(Place(FTRACE, line) for line in lines))
+    return (*_in_kconfig(text), *layout.named("makefile"), *(Place(FTRACE, line) for line in lines))
+
+
+@lru_cache(maxsize=4)
+def _in_kconfig(text: str) -> tuple[Place, ...]:
+    names = (*(f"FUNCTION_ALIGNMENT_{size}B" for size in _SIZES), "HAVE_DYNAMIC_FTRACE")
+    patterns = [*(rf"^[ \t]+select[ \t]+{name}\b" for name in names), r"\bCC_HAS_MIN_FUNCTION_ALIGNMENT\b"]
+    matches = (match for pattern in patterns for match in re.finditer(pattern, text, re.M))
+    return tuple(Place(ARCH, line_at(text, match.start())) for match in matches)

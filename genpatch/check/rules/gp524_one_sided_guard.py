@@ -14,6 +14,7 @@ from ..frames import (
     Found,
     asked_of,
     asked_options,
+    concerns,
     configurations,
     fresh,
     joined,
@@ -32,7 +33,7 @@ _DECLARED = re.compile(r"^(?:extern\s+)?[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)\s*
 _MACRO = re.compile(r"^[ \t]*\.macro[ \t]+(\w+)", re.M)
 _LABEL = re.compile(r"^[ \t]*(?:SYM_INNER_LABEL\w*\(\s*(\w+)|(\.?[A-Za-z_]\w*):)", re.M)
 _NAME = re.compile(r"[.\w$]+")
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_WORD = re.compile(r"(?<!->)(?<!\.)\b[A-Za-z_]\w*")
 
 
 @source_rule("GP524", "one-sided-guard")
@@ -59,9 +60,12 @@ def one_sided_guard(change: Change) -> Iterable[Problem]:
     found: list[Problem] = []
     of_c = asked_options(change.before, (FTRACE, HEADER)) | asked_options(change.after, (FTRACE, HEADER))
     for problems, asked in ((_in_c, of_c), (_in_assembly, asked_of(change))):
-        before, after = problems(change.before, asked), problems(change.after, asked)
-        new = fresh(before, after, configurations(change.before, asked))
-        found += joined(new, configurations(change.after, asked))
+        if problems is _in_assembly and not concerns(change):
+            continue
+        after = problems(change.after, asked)
+        if after:
+            new = fresh(problems(change.before, asked), after, configurations(change.before, asked))
+            found += joined(new, configurations(change.after, asked))
     return found
 
 
@@ -111,8 +115,7 @@ def _used(one: Taken) -> dict[str, int]:
             start = one.text.find(body)
             local = set(re.findall(r"\b\w+[ \t*]+(\w+)\s*(?:[=;,]|\[)", body))
             for match in _WORD.finditer(body):
-                is_member = body[max(0, match.start() - 2) : match.start()].endswith(("->", "."))
-                if match[0] not in found and match[0] not in local and not is_member:
+                if match[0] not in found and match[0] not in local:
                     line = one.text.count("\n", 0, start + match.start()) + 1 if start >= 0 else function.line
                     found[match[0]] = line
     return found

@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
@@ -70,6 +69,8 @@ def _unknown(texts: Texts, wanted: dict[str, list[Place]]) -> Iterator[Problem]:
         known |= _of_tree(texts.tree.root, home, frozenset(changed))
     if not {"RISCV", "FUNCTION_TRACER"} <= known:
         return  # a part of a tree
+    from difflib import get_close_matches
+
     for name, places in wanted.items():
         near = get_close_matches(name, known, 1, _CLOSE) if name not in known else []
         if name not in known and (near or _FAMILY.match(name)):

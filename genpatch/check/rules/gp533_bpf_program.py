@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..bpf import new_faults
 from ..change import Change
+from ..emitted import new_faults
 from ..model import Problem
 from ..registry import source_rule
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..bpf import new_faults
 from ..change import Change, Texts
 from ..ctree import trees_of
+from ..emitted import new_faults
 from ..layout import HEADER
-from ..lengths import Use, constants, uses_of
+from ..lengths import Use, all_uses, constants
 from ..locks import text_sources
 from ..model import Place, Problem
 from ..registry import source_rule
@@ -37,8 +37,9 @@ def patch_length(change: Change) -> Iterable[Problem]:
     """
     yield from new_faults(change, "poke")
     for path, _, new in text_sources(change):
-        known = {(function, what) for function, what, _ in _faults(change.before, path)}
-        for function, what, use in _faults(change.after, path):
+        found = list(_faults(change.after, path))
+        known = {(function, what) for function, what, _ in _faults(change.before, path)} if found else set()
+        for function, what, use in found:
             if (function, what) not in known and function in new:
                 yield Problem(f"{function} {what}", (Place(path, use.line),), f"{function}(): {what}")
 
@@ -48,10 +49,9 @@ def _faults(texts: Texts, path: str) -> Iterator[tuple[str, str, Use]]:
     if text is None:
         return
     macros = constants(texts.read(HEADER), text)
-    for name, tree in trees_of(text).items():
-        for use in uses_of(tree, macros):
-            if (what := _fault(use)) is not None:
-                yield name, what, use
+    for use in all_uses(trees_of(text), macros):
+        if (what := _fault(use)) is not None:
+            yield use.function, what, use
 
 
 def _fault(use: Use) -> str | None:

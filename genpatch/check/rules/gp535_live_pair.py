@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ..change import Change, Texts
 from ..ctree import trees_of
 from ..layout import HEADER
-from ..lengths import Use, constants, uses_of
+from ..lengths import Use, all_uses, constants
 from ..locks import text_sources
 from ..model import Place, Problem
 from ..registry import source_rule
@@ -44,7 +44,8 @@ def live_pair(change: Change) -> Iterable[Problem]:
     if "select ARCH_NO_PREEMPT\n" in (change.after.read(_KCONFIG) or ""):
         return
     for path, _, _ in text_sources(change):
-        for use in _more(_long(change.before, path), _long(change.after, path)):
+        uses = _long(change.after, path)
+        for use in _more(_long(change.before, path), uses) if uses else ():
             text = f"{use.function}() rewrites {use.takes} bytes of running code as one: "
             text += "a task preempted between the instructions runs some of each"
             yield Problem(f"{use.function} {use.takes}", _places(change, path, use), text)
@@ -80,7 +81,7 @@ def _long(texts: Texts, path: str) -> list[Use]:
     if text is None or "patch_text(" not in text:
         return []
     macros = constants(texts.read(HEADER), text)
-    uses = (use for tree in trees_of(text).values() for use in uses_of(tree, macros))
+    uses = all_uses(trees_of(text), macros)
     long = [use for use in uses if use.callee == "patch_text" and (use.takes or 0) > _WORD]
     return [use for use in long if not _returns_first(text, use.function)]
 

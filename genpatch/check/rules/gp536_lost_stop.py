@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..change import Change
 from ..ctree import FunctionTree, trees_of
 from ..layout import HEADER
-from ..lengths import WRITES, constants, uses_of
+from ..lengths import WRITES, Use, constants, uses_of
 from ..locks import STOPS, reached_from, text_sources
 from ..model import Place, Problem
 from ..patching import STORES
@@ -26,8 +26,9 @@ def lost_stop(change: Change) -> Iterable[Problem]:
     ## What it checks
     In the C files of arch/riscv that the patch changes: functions that called stop_machine() or patch_text() and
     now write more than one instruction without it: ftrace by MCOUNT_INSN_SIZE of asm/ftrace.h, others by the
-    lengths of their calls where they are plain numbers, and a patch_text() that takes any length. A call that
-    moved to a function that they call, or that calls them, is not missed.
+    lengths of the calls that they and functions of the file that they call make, where those are plain numbers,
+    and a patch_text() that takes any length. A variable that is no array is one number, and written at once. A call
+    that moved to a function that they call, or that calls them, is not missed.
 
     ## Why it matters
     A processor that runs the instructions while they are written sees some of the old and some of the new.
@@ -38,10 +39,13 @@ def lost_stop(change: Change) -> Iterable[Problem]:
     ## References
     arch/riscv/kernel/patch.c; arch/riscv/kernel/ftrace.c.
     """
-    for path, _, new in text_sources(change):
+    for path, was, new in text_sources(change):
+        changed = [name for name in new if name in was and was[name].bodies != new[name].bodies]
+        if not changed:
+            continue
         trees, old = trees_of(change.after.read(path) or ""), trees_of(change.before.read(path) or "")
         macros = constants(change.after.read(HEADER), change.after.read(path))
-        for name in new:
+        for name in changed:
             if name not in trees or name not in old or not _stops(old[name]) or _stops(trees[name]):
                 continue
             near = reached_from([name], trees) & set(trees)
@@ -58,14 +62,27 @@ def _lost(path: str, trees: Mapping[str, FunctionTree], name: str, macros: Mappi
     if "ftrace_modify_all_code" in reached:
         many = constant(macros.get("MCOUNT_INSN_SIZE", ""), macros, {}) or 0
     elif reached & STORES:
-        takes = [use.takes for use in uses_of(tree, macros) if use.callee in WRITES]
-        many = max((each for each in takes if each is not None), default=0)
-        if not takes and len(tree.parameters) >= _MANY:
+        callees = [trees[other] for other in sorted(reached) if other in trees and other != name]
+        uses, others = _writes([tree], macros), _writes(callees, macros)
+        many = max((_at_once(use) for use in (*uses, *others)), default=0)
+        is_known = uses or (others and all(use.takes is not None for use in others))
+        if not is_known and len(tree.parameters) >= _MANY:
             many = _WORD + 1
     if many > _WORD:
         text = f"{name}() writes more than one instruction and no longer stops other processors"
         line = next((call[3] for call in tree.calls if call[1] in reached), tree.line)
         yield Problem(name, (Place(path, line), Place(path, tree.line)), text)
+
+
+def _writes(functions: Iterable[FunctionTree], macros: Mapping[str, str]) -> list[Use]:
+    return [use for tree in functions for use in uses_of(tree, macros) if use.callee in WRITES]
+
+
+def _at_once(use: Use) -> int:
+    """Return the bytes that a call writes, or a word if they are one number: an address, that a load takes whole."""
+    if use.takes is None:
+        return 0
+    return _WORD if not use.elements and use.has == use.takes else use.takes
 
 
 def _called(tree: FunctionTree) -> set[str]:

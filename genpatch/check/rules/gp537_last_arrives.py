@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from ..change import Change
-from ..ctree import Expr, FunctionTree, Stmt, calls_in, parts_of, trees_of
+from ..ctree import Expr, Stmt, Trees, calls_in, parts_of, trees_of
 from ..locks import callbacks_of, reached_from, text_sources
 from ..model import Place, Problem
 from ..patching import STORES
@@ -40,15 +40,19 @@ def last_arrives(change: Change) -> Iterable[Problem]:
     patch_text_cb() in arch/riscv/kernel/patch.c.
     """
     for path, _, _ in text_sources(change):
-        known = {key for key, _, _ in _found(trees_of(change.before.read(path) or ""))}
-        for key, line, message in _found(trees_of(change.after.read(path) or "")):
+        found = list(_found(trees_of(change.after.read(path) or "")))
+        known = {key for key, _, _ in _found(trees_of(change.before.read(path) or ""))} if found else set()
+        for key, line, message in found:
             if key not in known:
                 yield Problem(key, (Place(path, line),), message)
 
 
-def _found(trees: Mapping[str, FunctionTree]) -> Iterator[Found]:
+def _found(trees: Trees) -> Iterator[Found]:
+    callbacks = callbacks_of(trees)
+    if not callbacks:
+        return
     writers = {name for name in trees if reached_from([name], trees) & STORES} | STORES
-    for name in callbacks_of(trees):
+    for name in callbacks:
         if name in trees:
             for stmt in trees[name].body:
                 for part in parts_of(stmt):

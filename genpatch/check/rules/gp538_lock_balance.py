@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from ..change import Change
-from ..ctree import Expr, FunctionTree, Stmt, calls_in, parts_of, trees_of
+from ..ctree import Expr, FunctionTree, Stmt, Trees, calls_in, parts_of, trees_of
 from ..locks import ASSERT, FLAG, LOCKS, MUTEX, STOPS, callbacks_of, lock_faults, reached_from, text_sources
 from ..model import Place, Problem
 from ..patching import STORES
@@ -35,14 +35,14 @@ def lock_balance(change: Change) -> Iterable[Problem]:
     ## References
     arch/riscv/kernel/patch.c; include/linux/cleanup.h.
     """
-    for path, _, new in text_sources(change):
+    for path, old, new in text_sources(change):
         before = change.before.read(path) or ""
         after = change.after.read(path) or ""
         if "text_mutex" not in after and "text_mutex" not in before:
             continue
         trees, old_trees = trees_of(after), trees_of(before)
         for name in new:
-            if name in trees:
+            if (name not in old or old[name].bodies != new[name].bodies) and name in trees:
                 yield from _unbalanced(path, trees[name], old_trees.get(name))
         yield from _stopped(path, trees, old_trees)
 
@@ -81,15 +81,16 @@ def _lost(path: str, tree: FunctionTree, old: FunctionTree) -> Iterator[Problem]
         yield Problem(f"no assert {tree.name}", place, text)
 
 
-def _stopped(path: str, trees: Mapping[str, FunctionTree], old: Mapping[str, FunctionTree]) -> Iterator[Problem]:
+def _stopped(path: str, trees: Trees, old: Trees) -> Iterator[Problem]:
     """Yield what a patch does wrong inside stop_machine()."""
-    now, then = _inside(trees), _inside(old)
+    now = _inside(trees)
+    then = _inside(old) if now else {}
     for key, (line, message) in now.items():
         if key not in then:
             yield Problem(key, (Place(path, line),), message)
 
 
-def _inside(trees: Mapping[str, FunctionTree]) -> dict[str, tuple[int, str]]:
+def _inside(trees: Trees) -> dict[str, tuple[int, str]]:
     callbacks = callbacks_of(trees)
     inside = reached_from(callbacks, trees)
     found: dict[str, tuple[int, str]] = {}
@@ -124,9 +125,9 @@ def _plain_calls(body: Iterable[Stmt], wanted: str) -> Iterator[Expr]:
             yield from (call for call in calls_in(stmt) if call[1] == wanted and MUTEX in call[2])
 
 
-def _flag_line(trees: Mapping[str, FunctionTree], value: int) -> int:
+def _flag_line(trees: Trees, value: int) -> int:
     """Return the line where a function starts that gives the flag a value, 0 if none does."""
-    for tree in trees.values():
+    for tree in (trees[name] for name in trees.saying((FLAG,))):
         for stmt in tree.body:
             for part in parts_of(stmt):
                 if part[0] == "assign" and part[2] == ("id", FLAG) and part[3] == ("num", value):

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from ..change import Change
-from ..ctree import FunctionTree, trees_of
+from ..ctree import Trees, trees_of
 from ..locks import callbacks_of, reached_from, text_sources, unheld_stores
 from ..model import Place, Problem
 from ..patching import STORES
@@ -38,25 +38,29 @@ def unlocked_caller(change: Change) -> Iterable[Problem]:
     """
     for path, old, new in text_sources(change):
         trees, old_trees = trees_of(change.after.read(path) or ""), trees_of(change.before.read(path) or "")
-        unheld, known = _unheld(trees), _unheld(old_trees)
-        called = {call[1] for tree in trees.values() for call in tree.calls}
+        unheld = _unheld(trees)
+        known = _unheld(old_trees) if unheld else {}
         stopped = reached_from(callbacks_of(trees), trees)
         hooked = _HOOK in new
         for name, (callee, line) in unheld.items():
             if name in known or name in stopped or name not in new or _is_reached(name, old_trees):
                 continue
-            if name in called or (not new[name].is_static and (hooked or name not in old)):
+            if _is_called(name, trees) or (not new[name].is_static and (hooked or name not in old)):
                 continue
             places = (Place(path, line), Place(path, trees[name].line))
             yield Problem(name, places, f"{name}() calls {callee}() without text_mutex held")
 
 
-def _is_reached(name: str, trees: Mapping[str, FunctionTree]) -> bool:
+def _is_called(name: str, trees: Trees) -> bool:
+    return any(call[1] == name for other in trees.saying((name,)) for call in trees[other].calls)
+
+
+def _is_reached(name: str, trees: Trees) -> bool:
     """Tell whether a function wrote text before, with or without the mutex: GP514 judges those."""
     return name in trees and bool(reached_from([name], trees) & STORES)
 
 
-def _unheld(trees: Mapping[str, FunctionTree]) -> dict[str, tuple[str, int]]:
+def _unheld(trees: Trees) -> dict[str, tuple[str, int]]:
     """Return the functions that may write text without the mutex: (what they call for it, line)."""
     found: dict[str, tuple[str, int]] = {}
     while True:
@@ -67,8 +71,9 @@ def _unheld(trees: Mapping[str, FunctionTree]) -> dict[str, tuple[str, int]]:
         found |= more
 
 
-def _hits(trees: Mapping[str, FunctionTree], names: frozenset[str]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    for name, tree in trees.items():
+def _hits(trees: Trees, names: frozenset[str]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    for name in trees.saying(names):
+        tree = trees[name]
         if any(call[1] in names for call in tree.calls):
             hits = unheld_stores(tree, names)
             if hits:

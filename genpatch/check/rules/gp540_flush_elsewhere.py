@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from ..change import Change
-from ..ctree import FunctionTree, trees_of
+from ..ctree import FunctionTree, Trees, trees_of
 from ..locks import reached_from, text_sources
 from ..model import Place, Problem
 from ..patching import FLUSHES_HERE, FLUSHES_THERE, STORES
@@ -41,7 +41,9 @@ def late_flush(change: Change) -> Iterable[Problem]:
     ]
     for whose, flushes in _KINDS:
         gained = any(
-            _count(new[name], flushes) > _count(old.get(name), flushes) for _, old, new in pairs for name in new
+            _count(new[name], flushes) > _count(old.get(name), flushes)
+            for _, old, new in pairs
+            for name in new.saying(flushes)
         )
         if gained:
             continue
@@ -52,18 +54,17 @@ def late_flush(change: Change) -> Iterable[Problem]:
                 return
 
 
-def _lost(
-    path: str, old: Mapping[str, FunctionTree], new: Mapping[str, FunctionTree], flushes: frozenset[str], whose: str
-) -> Iterable[Problem]:
-    if not any(call[1] in _PLAIN for tree in new.values() for call in tree.calls):
+def _lost(path: str, old: Trees, new: Trees, flushes: frozenset[str], whose: str) -> Iterable[Problem]:
+    if not any(call[1] in _PLAIN for name in new.saying(_PLAIN) for call in new[name].calls):
         return
-    for name, tree in new.items():
-        if name not in old or _count(tree, flushes) or not _count(old[name], flushes):
+    had = frozenset(old.saying(flushes))
+    for name in new:
+        if name not in had or _count(new[name], flushes) or not _count(old[name], flushes):
             continue
         if reached_from([name], new) & STORES or reached_from([name], old) & STORES:
             continue  # GP515
         text = f"{name}() no longer flushes {whose} caches, and what writes text in this file does not"
-        yield Problem(name, (Place(path, tree.line),), text)
+        yield Problem(name, (Place(path, new[name].line),), text)
 
 
 def _count(tree: FunctionTree | None, flushes: frozenset[str]) -> int:

@@ -40,10 +40,14 @@ def lost_order(change: Change) -> Iterable[Problem]:
     ## References
     Documentation/memory-barriers.txt; patch_text_cb() in arch/riscv/kernel/patch.c.
     """
-    for path, old_functions, _ in text_sources(change):
+    for path, old_functions, functions in text_sources(change):
         trees, old = trees_of(change.after.read(path) or ""), trees_of(change.before.read(path) or "")
         for name in old_functions:
-            if name not in trees or name not in old or trees[name].unreadable:
+            if name in functions and functions[name].bodies == old_functions[name].bodies:
+                continue
+            if name not in trees or name not in old:
+                continue
+            if trees[name].unreadable:
                 continue
             now, then = _orders(trees[name]), _orders(old[name])
             stores = _stores(trees[name]) and _stores(old[name])

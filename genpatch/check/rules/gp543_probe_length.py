@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..change import Change
-from ..kprobes import KPROBES, probe_faults
 from ..model import Place, Problem, Skip
+from ..patching import KPROBES
 from ..registry import source_rule
 
 
@@ -32,6 +32,8 @@ def probe_length(change: Change) -> Iterable[Problem]:
     """
     if KPROBES not in change.paths:
         return
+    from ..kprobes import probe_faults  # loaded only where it is needed
+
     new, unknown = probe_faults(change.after.read(KPROBES) or "")
     old, old_unknown = probe_faults(change.before.read(KPROBES) or "")
     found = [fault for fault in new if fault.key not in {each.key for each in old}]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..change import Change, Texts
 from ..ctree import trees_of
 from ..layout import HEADER
-from ..lengths import WRITES, Use, constants, uses_of
+from ..lengths import WRITES, Use, all_uses, constants
 from ..locks import text_sources
 from ..model import Place, Problem
 from ..registry import source_rule
@@ -34,7 +34,10 @@ def split_store(change: Change) -> Iterable[Problem]:
     patch_insn_write() in arch/riscv/kernel/patch.c.
     """
     for path, old, _ in text_sources(change):
-        before, after = _uses(change.before, path), _uses(change.after, path)
+        after = _uses(change.after, path)
+        if not any(0 < (use.takes or 0) < _WORD for use in after):
+            continue
+        before = _uses(change.before, path)
         for name in old:
             whole = sum(use.takes == _WORD for use in before if use.function == name)
             still = sum(use.takes == _WORD for use in after if use.function == name)
@@ -50,4 +53,4 @@ def _uses(texts: Texts, path: str) -> list[Use]:
     if text is None:
         return []
     macros = constants(texts.read(HEADER), text)
-    return [use for tree in trees_of(text).values() for use in uses_of(tree, macros) if use.callee in WRITES]
+    return [use for use in all_uses(trees_of(text), macros) if use.callee in WRITES]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""GP547: bpf_arch_text_poke() makes what it is told of what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..change import Change, Texts
+from ..ctree import same_code, trees_of
+from ..layout import BPF
+from ..model import Place, Problem, Skip
+from ..registry import source_rule
+
+_POKE = "bpf_arch_text_poke"
+_HEADER = "arch/riscv/net/bpf_jit.h"
+
+
+@source_rule("GP547", "text-poke")
+def text_poke(change: Change) -> Iterable[Problem]:
+    """bpf_arch_text_poke() leaves other instructions than told, or writes over what it does not know.
+
+    ## What it checks
+    bpf_arch_text_poke() of bpf_jit_comp64.c is run on a sled in memory, for calls, jumps and nothing as the old
+    and as the new instructions: afterwards the sled must hold the new ones, made for the new type; where
+    something else stood than the old ones, the sled must be left alone and an error returned. Only what the patch
+    brings is reported.
+
+    ## Why it matters
+    A call made as a jump leaves no address to return to. Who pokes at what has changed in between destroys it,
+    a breakpoint of a kprobe for one, or a sled of ftrace's.
+
+    ## Remedy
+    Make the old instructions with the old type and compare; make the new ones with the new type and write.
+
+    ## References
+    bpf_arch_text_poke() in arch/riscv/net/bpf_jit_comp64.c; enum bpf_text_poke_type in include/linux/bpf.h.
+    """
+    if BPF not in change.paths:
+        return
+    before, after = (texts.read(BPF) or "" for texts in (change.before, change.after))
+    if _POKE not in after or same_code(before, after, [_POKE]):
+        return
+    from ..cexec import NotRun  # loaded only where it is needed
+    from ..poke import poke_faults
+
+    try:
+        found = poke_faults(after, _header(change.after))
+    except NotRun as why:
+        try:
+            poke_faults(before, _header(change.before))
+        except NotRun:
+            return
+        raise Skip(f"{BPF}: what {_POKE}() does was not understood: {why}") from None
+    try:
+        known = {fault.key for fault in poke_faults(before, _header(change.before))} if found else set()
+    except NotRun:
+        return
+    tree = trees_of(after)[_POKE]
+    lines = [line for line in sorted(change.added.get(BPF, ())) if tree.line <= line <= tree.end]
+    places = tuple(Place(BPF, line) for line in (*lines, tree.line))
+    for fault in found:
+        if fault.key not in known:
+            yield Problem(fault.key, places, fault.message)
+
+
+def _header(texts: Texts) -> str:
+    return texts.read(_HEADER) or ""
