@@ -14,8 +14,9 @@ from ..machine.memory import PAGE
 from ..schemes import get_scheme
 from ..units import Span
 from ..verify.stubs import FIXMAP
+from .kernel_program import Program, compile_program
 from .kernel_site import FtraceSite, Kernel
-from .model import Behaviour, Event, Scenario, Site
+from .model import Act, Behaviour, Event, Scenario, Site
 from .observe import Call, KernelObserver, Observed
 
 __all__ = ["BPF", "KPROBE", "poke_program", "probe"]
@@ -24,7 +25,7 @@ BPF, KPROBE = "bpf text poke", "kprobe"
 _POKE = "bpf_arch_text_poke"
 _TYPES = ("BPF_MOD_NOP", "BPF_MOD_CALL")
 _PROGRAM_AT = 0x144
-"""Where in its page a BPF program is put: they are aligned to 4 and no more."""
+"""Where in its page a BPF program is put that is no JIT's: they are aligned to 4 and no more."""
 _PROGRAM_NOPS = 16
 _NOP, _RET = b"\x13\x00\x00\x00", b"\x67\x80\x00\x00"
 _DIRECT_AT = (0x400, 0x2_0A9C)
@@ -33,7 +34,7 @@ _ANSWER_YES = ("is_bpf_text_address", "bpf_address_lookup")
 _ARM, _DISARM = "arch_arm_kprobe", "arch_disarm_kprobe"
 
 
-_WORD = 4
+_WORD, _ADDRESS = 4, 8
 
 
 def poke_program(kernel: Kernel) -> tuple[list[Scenario], list[str]]:
@@ -53,16 +54,18 @@ def poke_program(kernel: Kernel) -> tuple[list[Scenario], list[str]]:
 
 
 class _Program:
-    """A BPF program in a machine of its own: nops where the sled is, and more behind, so that its length is seen."""
+    """A BPF program in a machine of its own: one that the kernel's JIT has compiled.
+
+    Where that cannot be run, it is nops where the sled is, and more behind, so that its length is seen.
+    """
 
     def __init__(self, kernel: Kernel):
         self.kernel, self.scene = kernel, kernel.scene
         self.observer = observer = KernelObserver(kernel.image, kernel.scene, kernel.foreign_text)
-        self.at = kernel.program_page + _PROGRAM_AT
-        code = _NOP * _PROGRAM_NOPS + _RET
-        self.whole = Span(self.at, self.at + len(code))
-        page = bytes(_PROGRAM_AT) + code
-        observer.bench.memory.map(kernel.program_page, page, size=PAGE, permissions="rx", name="bpf program")
+        self.scenarios: list[Scenario] = []
+        self.notes: list[str] = []
+        program = self._compiled()
+        self.at, self.whole = program.entry, program.image
         if kernel.image.address_of(FIXMAP) is None:
             observer.make_writable()
         for name in _ANSWER_YES:
@@ -70,9 +73,20 @@ class _Program:
             if address is not None:
                 observer.answer(address, 1)
         self.directs = tuple(kernel.scene.host.start + at for at in _DIRECT_AT)
-        self.scenarios: list[Scenario] = []
-        self.notes: list[str] = []
         self._newer: bool | None = self._signature()
+
+    def _bytes(self) -> bytes:
+        return self.observer.bench.memory.read(self.whole.start, self.whole.size)
+
+    def _compiled(self) -> Program:
+        bench, page = self.observer.bench, self.kernel.program_page
+        try:
+            return compile_program(bench, page)
+        except ImageError as error:
+            self.notes.append(f"{BPF}: of a program of nops, as the kernel's JIT was not run: {error}")
+        at, code = page + _PROGRAM_AT, _NOP * _PROGRAM_NOPS + _RET
+        bench.memory.map(page, bytes(_PROGRAM_AT) + code, size=PAGE, permissions="rx", name="bpf program")
+        return Program(Span(at, at + len(code)), at)
 
     def _signature(self) -> bool | None:
         """Tell whether it takes an old and a new type; None where that is not known."""
@@ -94,30 +108,42 @@ class _Program:
     def _poke(self, old: int, new: int) -> Observed:
         for newer in (True, False) if self._newer is None else (self._newer,):
             call = Call(_POKE, self._arguments(old, new, newer))
-            memory, whole = self.observer.bench.memory, self.whole
-            before = memory.read(whole.start, whole.size)
-            seen = self.observer.observe([call], whole, whole)
-            if not seen.value and memory.read(whole.start, whole.size) != before:
+            whole, before = self.whole, self._bytes()
+            seen = self.observer.observe([call], whole, Span(self.at, whole.end))
+            if not seen.value and self._bytes() != before:
                 self._newer = newer
-                return seen
+                return replace(seen, events=tuple(self._told(event) for event in seen.events))
         got = f"it returns {seen.value}" if seen.value else "it changes nothing"
         raise ImageError(self.kernel.image.path, expected=f"{_POKE} to patch a program", got=got)
 
+    def _told(self, event: Event) -> Event:
+        """Return an event with its words: what is stored in front of a program is where its call leads."""
+        if event.act is not Act.STORE or event.at >= self.at:
+            return event
+        part = f"{len(event.data)} bytes of " if len(event.data) != _ADDRESS else ""
+        return replace(event, what=f"{part}the trampoline's address")
+
     def go_through(self) -> None:
-        """Attach, replace and detach."""
+        """Attach, replace and detach; attach again where something is left of what was there."""
         first, second = self.directs
-        steps = (("attach", 0, first), ("change", first, second), ("detach", second, 0))
+        steps = [("attach", 0, first), ("change", first, second), ("detach", second, 0), ("attach again", 0, first)]
         found = []
+        untouched = self._bytes()
         for name, old, new in steps:
+            if name == steps[-1][0] and self._bytes() == untouched:
+                break
             memory = self.observer.fresh_memory()
             seen = self._poke(old, new)
             self.notes += [note for note in seen.notes if note not in self.notes]
             found.append((name, old, new, memory, seen))
-        end = max(store.at + len(store.data) for *_, seen in found for store in seen.stores)
-        site = self._site(Span(self.at, end), _link_of(found[0][-1].stores))
+        stores = [store for *_, seen in found for store in seen.stores]
+        end = max(store.at + len(store.data) for store in stores)
+        if end <= self.at:
+            raise ImageError(self.kernel.image.path, expected=f"{_POKE} to store to a program", got="no store")
+        site = self._site(Span(self.at, end), _link_of(store for store in stores if store.at >= self.at))
         lines = {
-            self.at: "program", end: f"program+{end - self.at:#x}", self.scene.parent: "the caller",
-            first: "trampoline 1", second: "trampoline 2",
+            self.whole.start: "before the program", self.at: "program", end: f"program+{end - self.at:#x}",
+            self.scene.parent: "the caller", first: "trampoline 1", second: "trampoline 2",
         }  # fmt: skip
         for name, old, new, memory, seen in found:
             was: Behaviour = (old,) if old else ()
@@ -130,10 +156,13 @@ class _Program:
 
     def _site(self, sled: Span, link: int) -> Site:
         scheme = get_scheme("bpf-fentry")
+        code = {"sled": sled}
+        if self.whole.start < self.at:
+            code["what stands before the program"] = Span(self.whole.start, self.at)
         return Site(
             func=self.at,
             body=sled.end,
-            code={"sled": sled},
+            code=code,
             callbacks=frozenset(),
             directs={address: address for address in self.directs},
             link=link,

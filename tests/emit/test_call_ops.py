@@ -406,6 +406,7 @@ def test_direct_calls_without_an_ops_of_each_function(tmp_path: Path, source: st
     [
         ("call-ops", {"trace": "\n"}, "not applicable: the generic part of ftrace has no DYNAMIC_FTRACE_WITH_CALL_OPS"),
         ("call-ops", {"header": TOY[HEADER].replace("__arch_ftrace_regs", "regs")}, "that takes regs-to-args"),
+        ("call-ops", {"header": TOY[HEADER].replace("__arch_ftrace_regs", "ftrace_regs")}, "not handled"),
         ("auipc-fixed", {"generic": "#define ftrace_get_symaddr(ip) 0\n"}, "for the function of a call, ftrace_get_s"),
         ("call-ops", {"kconfig": SORTED}, "not applicable: scripts/sorttable.c drops entries that stand before"),
         ("auipc-fixed", {"kconfig": SORTED}, "can be made: "),

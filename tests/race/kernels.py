@@ -150,6 +150,104 @@ write:
 """
 """bpf_arch_text_poke(ip, type, old, new), nothing stopped."""
 
+JIT = """
+    addi sp, sp, -64
+    sd ra, 56(sp)
+    sd a0, 48(sp)
+    addi a0, zero, 48
+    addi a1, sp, 0
+    addi a2, zero, 8
+    addi a3, sp, 8
+    addi a4, sp, 16
+    jal ra, bpf_jit_binary_pack_alloc
+    ld a1, 16(sp)
+    ld a2, 0(sp)
+    addi a2, a2, 24
+    sd a2, 8(a1)
+{words}
+    jal ra, bpf_jit_binary_pack_finalize
+    ld a0, 48(sp)
+    ld a1, 0(sp)
+    addi a1, a1, 16
+    sd a1, 8(a0)
+    ld ra, 56(sp)
+    addi sp, sp, 64
+    jalr zero, 0(ra)
+"""
+"""bpf_int_jit_compile(prog): a stub, an address that is the body's at first, then what is entered."""
+_PROGRAM = {
+    0: 0xFF02B303,  # ld t1, -16(t0)
+    4: 0x00030067,  # jr t1
+    16: 0x00000297,  # auipc t0, 0
+    20: 0xFF028013,  # addi zero, t0, -16
+    24: 0x00008067,  # ret
+}
+BPF_PROG = layout_of("bpf_prog", 64, jit_requested=0, bpf_func=8, len=16, aux=24, insnsi=40)
+BPF_AUX = layout_of("bpf_prog_aux", 64, stack_depth=0)
+
+
+def jit() -> dict[str, str]:
+    """Return the routines of a JIT whose programs are traced by one instruction and one address."""
+    words = ""
+    for at, word in _PROGRAM.items():
+        low = (word & 0xFFF ^ 0x800) - 0x800
+        words += f"    lui a2, {(word - low >> 12) & 0xFFFFF:#x}\n    addiw a2, a2, {low}\n    sw a2, {at}(a1)\n"
+    called = ("bpf_jit_binary_pack_alloc", "bpf_jit_binary_pack_finalize")
+    return {"bpf_int_jit_compile": JIT.format(words=words), **dict.fromkeys(called, _RET)}
+
+
+_STORES = {
+    "address": """
+    sd a3, 0(sp)
+    addi a0, a0, -8
+    addi a1, sp, 0
+    addi a2, zero, 8
+    jal ra, patch_insn_write
+    jal ra, flush_icache_all
+""",
+    "insn": """
+    lui a4, 0xff028
+    addi a4, a4, {insn}
+    sw a4, 0(sp)
+    addi a0, a0, 4
+    addi a1, sp, 0
+    addi a2, zero, 4
+    jal ra, patch_insn_write
+    jal ra, flush_icache_all
+""",
+}
+
+
+def word_poke(*, first: str = "address") -> str:
+    """Return bpf_arch_text_poke(ip, type, old, new) of one instruction and one address.
+
+    Args:
+        first: what is stored first when a trampoline is attached: ``address`` or ``insn``.
+    """
+    again = "    ld a0, 16(sp)\n    ld a3, 8(sp)\n"
+    call, nop = (_STORES["insn"].format(insn=insn) for insn in (0x2E7, 0x13))
+    parts = [_STORES["address"], call] if first == "address" else [call, _STORES["address"]]
+    return f"""
+    addi sp, sp, -32
+    sd ra, 24(sp)
+    sd a0, 16(sp)
+    sd a3, 8(sp)
+    beq a3, zero, detach
+    bne a2, zero, change
+{parts[0]}{again}{parts[1]}
+    jal zero, out
+change:
+{_STORES["address"]}
+    jal zero, out
+detach:
+{nop}
+out:
+    addi a0, zero, 0
+    ld ra, 24(sp)
+    addi sp, sp, 32
+    jalr zero, 0(ra)
+"""
+
 
 def _made(
     sources: Mapping[str, str],
@@ -190,7 +288,7 @@ def call_ops(
         {"ftrace_nop_ops": NOP_OPS, "ftrace_list_ops": LIST_OPS, "ftrace_ops_list_func": LIST_FUNC,
          "register_ftrace_direct": SITES_AT + 0x1100},
         {LIST_OPS: LIST_FUNC.to_bytes(8, "little"), NOP_OPS: (LIST_FUNC + 2).to_bytes(8, "little")},
-        (FREGS, OPS, RECORD, KPROBE),
+        (FREGS, OPS, RECORD, KPROBE, BPF_PROG, BPF_AUX),
         config,
     )  # fmt: skip
 

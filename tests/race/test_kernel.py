@@ -14,17 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from genpatch.audit.cases import SITES_AT, Fn
+from genpatch.audit.cases import SITES_AT, Fn, ToyTypes
 from genpatch.errors import ImageError, UsageError
+from genpatch.image.btf import FunctionType, Parameter
 from genpatch.image.config import parse_config
 from genpatch.image.containers import open_content
 from genpatch.image.model import ImageKind
 from genpatch.image.read import read_image
-from genpatch.race.environment import Environment, Preemption, RemoteFence
+from genpatch.race.environment import Environment, Fetch, Preemption, RemoteFence
 from genpatch.race.explore import explore
 from genpatch.race.kernel import KernelRaces, functions_by_alignment, kernel_races, pair_of
 from genpatch.race.model import Act, Event, Scenario
-from tests.race.kernels import COMMON, POKE, call_ops, pair
+from tests.race.kernels import COMMON, POKE, call_ops, jit, pair, word_poke
 from tests.race.test_observe import FLUSH, WRITE
 from tests.verify.toys import edited
 
@@ -205,6 +206,45 @@ def test_a_poke_that_waits_for_tasks(wait: str, safe: bool) -> None:
     assert next(store.data[:4] for store in stores(attach)) == (0x0080006F).to_bytes(4, "little")
     assert acts(attach).count("synchronize_rcu_tasks") == safe
     assert verdict(attach, races.settings, preemption=Preemption.FULL) == ("safe" if safe else "unsafe")
+
+
+def one_word(monkeypatch: pytest.MonkeyPatch, **poke: str) -> KernelRaces:
+    """A kernel whose programs are its own JIT's and are traced by one instruction."""
+    proto = FunctionType(
+        name="bpf_int_jit_compile",
+        returns="struct bpf_prog *",
+        parameters=(Parameter(name="prog", type_name="struct bpf_prog *", size=8),),
+        variadic=False,
+    )
+    protos = {proto.name: proto}
+    monkeypatch.setattr(ToyTypes, "func_proto", lambda _, name: protos.get(name))
+    return kernel_races(call_ops({**jit(), "bpf_arch_text_poke": word_poke(**poke)}))
+
+
+def test_a_program_of_the_kernels_own_jit(monkeypatch: pytest.MonkeyPatch) -> None:
+    races = one_word(monkeypatch)
+    assert not any("of a program of nops" in note for note in races.notes)
+    names = [each.name for each in races.scenarios if each.name.startswith("bpf")]
+    assert names == [f"bpf text poke: {what}" for what in ("attach", "change", "detach", "attach again")]
+    attach, change, detach, again = (races.scenario(name) for name in names)
+    func = attach.site.func
+    assert func % 16 == 8  # an image of which no more is asked than a multiple of 8
+    assert attach.site.body == func + 8
+    assert [(span.start - func, span.end - func) for span in attach.site.code.values()] == [(0, 8), (-16, 0)]
+    told = [(store.at - func, store.what) for each in (attach, change, detach) for store in stores(each)]
+    assert told == [(-8, "the trampoline's address"), (4, "jalr"), (-8, "the trampoline's address"), (4, "addi")]
+    assert [store.at for store in stores(again)] == [store.at for store in stores(attach)]
+    for scenario in (attach, change, detach, again):
+        for fetch in Fetch:
+            settings = {"preemption": Preemption.FULL, "fetch": fetch}
+            assert verdict(scenario, races.settings, **settings) == "safe", (scenario.name, fetch)
+
+
+def test_a_call_that_is_made_before_its_address_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    races = one_word(monkeypatch, first="insn")
+    first, again = (races.scenario(f"bpf text poke: {what}") for what in ("attach", "attach again"))
+    assert verdict(first, races.settings, preemption=Preemption.FULL) == "safe"  # the address was the body's
+    assert verdict(again, races.settings, preemption=Preemption.FULL) == "unsafe"  # it is the last trampoline's
 
 
 def test_a_kprobe_at_a_function_that_is_not_its_site() -> None:

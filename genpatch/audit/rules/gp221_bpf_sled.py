@@ -11,6 +11,7 @@ from ..facts import Facts
 from ..model import Finding, Severity, Skip
 from ..registry import rule
 
+_WORD = 4
 _SITE = Fn(name="one", before=0)
 
 
@@ -46,7 +47,7 @@ def bpf_sled_mismatch(facts: Facts) -> Iterator[Finding]:
     ## What it checks
     How many bytes bpf_arch_text_poke compares and rewrites (constants of its calls, decoded) against the
     bytes from the symbol on that the scheme uses. The same constant (RV_FENTRY_NINSNS) tells BPF trampolines
-    how much of a kernel function to skip.
+    how much of a kernel function to skip. Where it compares a single instruction, this says nothing.
 
     ## Why it matters
     With 16 bytes on an 8-byte sled the trampoline enters the function behind its first real instructions:
@@ -67,6 +68,8 @@ def bpf_sled_mismatch(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
     if size is None:
         raise Skip("bpf_arch_text_poke is not there or its constants could not be followed")
+    if size == _WORD:
+        raise Skip("bpf_arch_text_poke compares one instruction: how long it takes a sled to be does not show")
     if size != scheme.after:
         span = facts.code.span("bpf_arch_text_poke")
         yield Finding(

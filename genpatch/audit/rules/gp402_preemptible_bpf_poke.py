@@ -53,8 +53,8 @@ def preemptible_bpf_poke(facts: Facts) -> Iterator[Finding]:
     harts, not tasks. The window is small and opens whenever a trampoline is attached to a running program.
 
     ## Remedy
-    Patch one instruction of the program's sled, as ftrace does for functions; or jump over the sled until no task
-    is inside (genpatch emit bpf-poke).
+    Patch one instruction of the program's sled, as ftrace does for functions, and let it go through an address that
+    is stored at once (genpatch emit bpf-poke).
 
     ## References
     arch/riscv/net/bpf_jit_comp64.c (bpf_arch_text_poke); arch/riscv/kernel/patch.c (patch_text).

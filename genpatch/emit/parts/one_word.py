@@ -100,6 +100,8 @@ def missing(tree: Tree) -> State | None:
     for path in _NEEDED:
         if not tree.has(path):
             return State(Verdict.NOT, f"there is no {path}")
+    if Member("ftrace_regs", "t1").places(tree.read(HEADER)):
+        return State(Verdict.NOT, f"{HEADER} has its arguments in struct ftrace_regs, not {_REGS_STRUCT}: not handled")
     if not Member(_REGS_STRUCT, "t1").places(tree.read(HEADER)):
         return State(Verdict.NOT, f"{HEADER} has no struct {_REGS_STRUCT}: that takes regs-to-args")
     if integer_macro(tree, HEADER, "MCOUNT_INSN_SIZE") is None:

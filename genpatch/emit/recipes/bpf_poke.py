@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""bpf-poke: a BPF program's sled is poked in steps that a preempted task may be between."""
+"""bpf-poke: a BPF program is traced by one instruction and one address, each stored at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from ..recipe import Recipe
 
 RECIPE = Recipe(
     name="bpf-poke",
-    summary="the BPF JIT waits for tasks in a sled before it writes the second of two instructions",
+    summary="a BPF program is traced by one instruction that is patched, and an address in front of the program",
     trees="whose bpf_arch_text_poke() writes a whole sled by one patch_text() (6.12, 7.2)",
     look=look_at_poke,
     plan=poke_plans,
-    scheme="bpf-fentry",
 )

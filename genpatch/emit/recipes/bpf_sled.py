@@ -16,6 +16,7 @@ from ..tree import Tree
 
 _FILE = "arch/riscv/net/bpf_jit_comp64.c"
 _COUNT = "RV_FENTRY_NINSNS"
+_MAKER = re.compile(r"\b(gen_\w+_or_nops)\(")
 _NOPS = r"(?:[ \t]*emit\(rv_nop\(\), &?ctx\);\n?)+"
 _TRAMPOLINE = "__arch_prepare_bpf_trampoline"
 
@@ -27,6 +28,8 @@ def _look(tree: Tree) -> State:
     text = tree.read(_FILE)
     if not parse(text).functions("bpf_arch_text_poke"):
         return State(Verdict.NOT, "the BPF JIT has no bpf_arch_text_poke(): nothing is poked into a sled")
+    if not _MAKER.search(locate(text, Function("bpf_arch_text_poke"), _FILE).of(text)):
+        return State(Verdict.NOT, "bpf_arch_text_poke() makes no sled: programs have a way of their own to trampolines")
     if "rv_sd" in _generator(text)[1]:
         return State(Verdict.NOT, "the BPF JIT saves ra in the sled itself: that takes bpf-trampoline")
     sled = kernel_sled(tree)
@@ -40,7 +43,7 @@ def _look(tree: Tree) -> State:
 def _generator(text: str) -> tuple[str, str]:
     """Return name and text of the function that makes a sled's instructions."""
     poke = locate(text, Function("bpf_arch_text_poke"), _FILE).of(text)
-    names = sorted(set(re.findall(r"\b(gen_\w+_or_nops)\(", poke)))
+    names = sorted(set(_MAKER.findall(poke)))
     if len(names) != 1:
         raise EmitError(f"{_FILE}: bpf_arch_text_poke(): expected one maker of sleds, got {', '.join(names) or 'none'}")
     return names[0], locate(text, Function(names[0]), _FILE).of(text)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boot a kernel with a process that attaches BPF programs everywhere, and judge what it prints.
 
-    python -m tests.kernels.bpf.boot BUILD [LOG] [--start-up]
+    python -m tests.kernels.bpf.boot BUILD [LOG] [--start-up] [--programs]
 
 BUILD is where a kernel was built: ``arch/riscv/boot/Image``, and ``samples/kprobes/kprobe_example.ko`` if there is
 one. Takes riscv64-linux-gnu-gcc with a static libc, and qemu-system-riscv64; one to two minutes. Exit status 0 if
 every test of ``init.c`` has passed and the kernel has not complained. With ``--start-up`` the kernel runs the start-up
 tests of its tracers too; a kernel that flushes after each site, as 6.1 does, takes ten minutes more for them.
+With ``--programs`` nothing is attached to functions of the kernel: for one without a function tracer.
 """
 
 from __future__ import annotations
@@ -87,11 +88,12 @@ def judge(log: str) -> Judged:
     return Judged(tuple(passed), tuple(failed), plan[0] if plan else None, started)
 
 
-def boot(build: Path, log: Path, *, start_up: bool = False) -> Judged:
+def boot(build: Path, log: Path, *, start_up: bool = False, programs: bool = False) -> Judged:
     """Boot a kernel and return what it has shown; its output is left in a file.
 
     Args:
         start_up: with the start-up tests of its tracers; one that is told to trace leaves them out.
+        programs: nothing is attached to functions of the kernel, only to programs.
     """
     with tempfile.TemporaryDirectory() as place:
         init = Path(place, "init")
@@ -104,6 +106,7 @@ def boot(build: Path, log: Path, *, start_up: bool = False) -> Judged:
         # QEMU 7.2 does not name extensions as later kernels want them named
         words = "console=ttyS0 earlycon=sbi panic=-1 riscv_isa_fallback"
         words += "" if start_up else " trace_event=bpf_test_run:bpf_test_finish"
+        words += " -- programs" if programs else ""
         command = [EMULATOR, "-M", "virt", "-smp", "2", "-m", "1G", "-nographic", "-no-reboot", "-append", words]
         command += ["-kernel", str(build / "arch/riscv/boot/Image"), "-initrd", str(Path(place, "initrd"))]
         with log.open("wb") as out:
@@ -118,7 +121,7 @@ def main() -> int:
     """Boot what the command line names."""
     names = [Path(word) for word in sys.argv[1:] if not word.startswith("--")]
     build, log = names[0], names[1] if len(names) > 1 else names[0] / "bpf.log"
-    found = boot(build, log, start_up="--start-up" in sys.argv)
+    found = boot(build, log, start_up="--start-up" in sys.argv, programs="--programs" in sys.argv)
     for line in found.failed:
         print(line)
     print(f"{len(found.passed)} of {found.planned} tests passed, {found.started} start-up tests passed, log in {log}")

@@ -139,6 +139,20 @@ bool run(int prog, uint32_t *result)
 	return done;
 }
 
+bool run_often(int prog, uint32_t repeat, uint32_t *result)
+{
+	static unsigned char packet[64];
+	union bpf_attr attr = {
+		.test = {
+			.prog_fd = (uint32_t)prog, .data_in = (uint64_t)packet, .data_size_in = sizeof(packet), .repeat = repeat,
+		},
+	};
+	bool done = sys_bpf(BPF_PROG_TEST_RUN, &attr, sizeof(attr)) == 0;
+
+	*result = attr.test.retval;
+	return done;
+}
+
 bool run_with(int prog, const void *context, uint32_t size, uint32_t *result)
 {
 	static unsigned char packet[64];

@@ -35,7 +35,7 @@ struct slot {
 	uint64_t value[31];
 };
 
-#define SLOTS 256
+#define SLOTS 1024
 
 extern struct slot *slots;
 
@@ -58,6 +58,7 @@ int new_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entries);
 int set_map(int map, const void *key, const void *value);
 int remove_map(int map, const void *key);
 bool run(int prog, uint32_t *result);
+bool run_often(int prog, uint32_t repeat, uint32_t *result);
 bool run_with(int prog, const void *context, uint32_t size, uint32_t *result);
 int sys_bpf(int command, union bpf_attr *attr, size_t size);
 

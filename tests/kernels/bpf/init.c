@@ -4,6 +4,7 @@
  * other programs, has the kernel call those, and looks at what the programs saw and what the callers got back.
  * One line for each test: "ok N name" or "not ok N name"; then "1..N", and the machine is switched off.
  */
+#define _GNU_SOURCE
 #include "bpf.h"
 
 #include <arpa/inet.h>
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,15 +219,23 @@ static void modify(int result, uint32_t wanted, uint64_t seen)
 	leave(&other);
 }
 
+/* What a run says: the sum of what is returned, and how many functions changed what they were to change. */
+static uint32_t modified(int returned, bool ran)
+{
+	/* newer kernels call a second function too, which adds up its arguments */
+	bool two = type_id("bpf_modify_return_test2", BTF_KIND_FUNC) != 0;
+
+	return (uint32_t)(ran + two) << 16 | (uint16_t)(returned + (two ? 1 + 2 + 3 + 4 + 5 + 6 + 7 + 1 : 0));
+}
+
 static void test_fmod_ret(void)
 {
-	/* 1 << 16: the function has changed what it was to change */
-	modify(0, 1 << 16 | 4, 4);
+	modify(0, modified(4, true), 4);
 }
 
 static void test_fmod_ret_replaces(void)
 {
-	modify(-22, 0xffea, (uint64_t)-22);
+	modify(-22, modified(-22, false), (uint64_t)-22);
 }
 
 static void test_fmod_ret_first_wins(void)
@@ -235,7 +245,7 @@ static void test_fmod_ret_first_wins(void)
 	uint32_t got = 0;
 
 	CHECK(run(first.prog, &got));
-	EQUAL(got, 7);
+	EQUAL(got, modified(7, false));
 	EQUAL(slots[first.slot].hits, 1);
 	EQUAL(slots[second.slot].hits, 0);
 	leave(&first);
@@ -766,13 +776,13 @@ static void with_tracer(const char *tracer, const char *wanted)
 	mod = spy_on("bpf_modify_return_test", FMOD, 3, 0);
 	call_tests(first.prog);
 	CHECK(run(mod.prog, &got));
-	EQUAL(got, 1 << 16 | 4);
+	EQUAL(got, modified(4, true));
 	saw(&first, 5, false);
 	saw(&last, 5, true);
 	EQUAL(slots[mod.slot].hits, 1);
 	EQUAL(lines_with(TRACEFS "trace", wanted), 1);
 	EQUAL(lines_with(TRACEFS "trace", "bpf_fentry_test1"), 1);
-	EQUAL(lines_with(TRACEFS "trace", "bpf_modify_return_test"), 1);
+	EQUAL(lines_with(TRACEFS "trace", "bpf_modify_return_test"), modified(4, true) >> 16);
 	CHECK(tell(TRACEFS "current_tracer", "nop"));
 	call_tests(first.prog);
 	EQUAL(slots[first.slot].hits, 2);
@@ -893,37 +903,236 @@ static void test_under_load(void)
 	close(target);
 }
 
+/*
+ * What a process counts that calls three programs: the first is traced all the time, the second now and then, the
+ * third is replaced now and then. Calls are counted before they start and when they have ended.
+ */
+struct calls {
+	uint64_t started, ended, results[2], wrong;
+};
+
+static void add_to(uint64_t *what, uint64_t by)
+{
+	__atomic_fetch_add(what, by, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t counted(const uint64_t *what)
+{
+	return __atomic_load_n(what, __ATOMIC_SEQ_CST);
+}
+
+/* Stay on the second hart: with others there, a process is preempted wherever it is. */
+static pid_t busy_child(void)
+{
+	pid_t child = fork();
+	cpu_set_t second;
+
+	if (child == 0) {
+		CPU_ZERO(&second);
+		CPU_SET(1, &second);
+		sched_setaffinity(0, sizeof(second), &second);
+	}
+	return child;
+}
+
+static pid_t counting_caller(const int *targets, struct calls *calls)
+{
+	const uint64_t repeat[3] = { 20, 20, 1 };
+	pid_t child = busy_child();
+
+	while (child == 0) {
+		for (int i = 0; i < 3; i++) {
+			uint32_t got = 0;
+
+			add_to(&calls[i].started, repeat[i]);
+			if (!run_often(targets[i], (uint32_t)repeat[i], &got) || (got != 3 && (i != 2 || got != 4)))
+				add_to(&calls[i].wrong, 1);
+			add_to(&calls[i].results[got == 4], repeat[i]);
+			add_to(&calls[i].ended, repeat[i]);
+		}
+	}
+	return child;
+}
+
+/* Something is attached: from now on calls are seen that start. */
+struct watch {
+	const uint64_t *seen;
+	const struct calls *calls;
+	uint64_t before, first, since;
+};
+
+static struct watch start_watch(const struct calls *calls, uint64_t seen)
+{
+	return (struct watch){ .calls = calls, .before = counted(&calls->ended), .first = seen };
+}
+
+static void attached(struct watch *w, const uint64_t *seen)
+{
+	w->seen = seen;
+	w->since = counted(&w->calls->started);
+}
+
+/* It is about to be detached: no call is missing. */
+static void end_watch(const struct watch *w)
+{
+	uint64_t least = counted(&w->calls->ended), seen = counted(w->seen) - w->first;
+
+	if (least > w->since && seen < least - w->since) {
+		printf("# %llu calls, only %llu seen\n", (unsigned long long)(least - w->since), (unsigned long long)seen);
+		failures++;
+	}
+	if (seen > counted(&w->calls->started) - w->before) {
+		printf("# more seen than called\n");
+		failures++;
+	}
+}
+
+/* It is detached: calls that start now are not seen. */
+static void stays_away(const uint64_t *seen, const struct calls *calls)
+{
+	uint64_t since = counted(&calls->started), then;
+
+	while (counted(&calls->ended) < since)
+		usleep(100);
+	then = counted(seen);
+	usleep(500);
+	EQUAL(counted(seen), then);
+}
+
+static void change_once(int target, const struct calls *calls, int kind)
+{
+	struct watch w = start_watch(calls, 0);
+	struct spy spy = spy_on_program(target, TYPE_ENTRY, kind, 1);
+
+	attached(&w, &slots[spy.slot].hits);
+	usleep((useconds_t)(rand() % 1500));
+	end_watch(&w);
+	leave(&spy);
+	stays_away(w.seen, calls);
+}
+
+static void replace_once(int target, const struct calls *calls)
+{
+	int other = counting(BPF_PROG_TYPE_EXT, target, new_slot(), 4), link;
+	struct watch w = start_watch(calls, counted(&calls->results[1]));
+
+	link = attach(other, 0, 0);
+	CHECK(link >= 0);
+	attached(&w, &calls->results[1]);
+	usleep((useconds_t)(rand() % 1500));
+	end_watch(&w);
+	close(link);
+	close(other);
+	stays_away(w.seen, calls);
+}
+
+/* Trampolines come, change and go while a process calls that is preempted anywhere: each call is seen that is to be. */
+static void test_no_call_is_missed(void)
+{
+	int shared = new_slot(), used[3], targets[3];
+	struct calls *calls = (struct calls *)slots[shared].value;
+	struct spy stays, second = { .link = -1, .prog = -1 };
+	pid_t child, others[2];
+
+	for (int i = 0; i < 3; i++) {
+		used[i] = new_slot();
+		targets[i] = counting(BPF_PROG_TYPE_SCHED_CLS, -1, used[i], 3);
+		if (!CHECK(targets[i] >= 0))
+			return;
+	}
+	stays = spy_on_program(targets[0], TYPE_ENTRY, FENTRY, 1);
+	for (int i = 0; i < 2; i++) {
+		others[i] = busy_child();
+		while (others[i] == 0)
+			sched_yield();
+	}
+	child = counting_caller(targets, calls);
+	for (int i = 0; i < 60 && failures < 5; i++) {
+		/* another trampoline takes the place of the one that is there */
+		change_once(targets[0], &calls[0], i % 2 ? FENTRY : FEXIT);
+		if (i % 3 == 2)
+			leave(&second);
+		else if (i % 3 == 0)
+			second = spy_on_program(targets[0], TYPE_ENTRY, FEXIT, 2);
+		/* the first one comes, the last one goes */
+		change_once(targets[1], &calls[1], i % 2 ? FEXIT : FENTRY);
+		replace_once(targets[2], &calls[2]);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		kill(others[i], SIGKILL);
+		waitpid(others[i], NULL, 0);
+	}
+	for (int i = 0; i < 3; i++)
+		EQUAL(calls[i].wrong, 0);
+	/* the call that was going on when the process was killed may have been counted by programs alone */
+	CHECK(calls[0].ended > 1000);
+	CHECK(slots[stays.slot].hits >= calls[0].ended && slots[stays.slot].hits <= calls[0].started);
+	EQUAL(slots[stays.slot].hits, slots[used[0]].hits);
+	printf("# %llu calls, all seen\n", (unsigned long long)calls[0].ended);
+	leave(&stays);
+	leave(&second);
+	for (int i = 0; i < 3; i++)
+		close(targets[i]);
+}
+
+/* A task sleeps in a function whose trampoline is left behind: it does not call the program that is gone. */
+static void test_left_while_asleep(void)
+{
+	struct spy spy = spy_on("hrtimer_nanosleep", FEXIT, 1, 0);
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		close(spy.link);
+		_exit(usleep(4000000) ? 1 : 7);
+	}
+	usleep(500000);
+	EQUAL(slots[spy.slot].hits, 1); /* that was this process */
+	leave(&spy);
+	if (!CHECK(waitpid(child, &status, WNOHANG) == 0))
+		return;
+	EQUAL(slots[spy.slot].hits, 1);
+	waitpid(child, &status, 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	EQUAL(slots[spy.slot].hits, 1);
+}
+
 static const struct {
 	const char *name;
 	void (*test)(void);
+	bool programs; /* nothing is attached to functions of the kernel */
 } all[] = {
-	{ "fentry, interpreted", test_fentry },
-	{ "fexit, interpreted", test_fexit },
-	{ "fmod_ret replaces the function, interpreted", test_fmod_ret_replaces },
-	{ "the JIT is on", test_jit_on },
-	{ "fentry", test_fentry },
-	{ "fexit", test_fexit },
-	{ "detached", test_detached },
-	{ "many programs on one function", test_many },
-	{ "fmod_ret lets the function run", test_fmod_ret },
-	{ "fmod_ret replaces the function", test_fmod_ret_replaces },
-	{ "fmod_ret: the first error wins", test_fmod_ret_first_wins },
-	{ "helpers: address, cookie, arguments", test_helpers },
-	{ "sleepable programs", test_sleepable },
-	{ "a running program is skipped", test_skipped },
-	{ "arguments on the stack", test_stack_arguments },
-	{ "fentry and fexit of a program", test_program_is_traced },
-	{ "freplace", test_program_is_replaced },
-	{ "fexit of a subprogram with 64 bits", test_subprogram },
-	{ "tail calls", test_tail_calls },
-	{ "struct_ops, called", test_struct_ops },
-	{ "struct_ops: a congestion control", test_congestion_control },
-	{ "what ftrace says", test_what_ftrace_says },
-	{ "with the function tracer", test_with_function_tracer },
-	{ "with the graph tracer", test_with_graph_tracer },
-	{ "with a kprobe", test_with_kprobe },
-	{ "under load", test_under_load },
-	{ "with a kprobe that may redirect", test_with_a_redirecting_kprobe },
+	{ "fentry, interpreted", test_fentry, false },
+	{ "fexit, interpreted", test_fexit, false },
+	{ "fmod_ret replaces the function, interpreted", test_fmod_ret_replaces, false },
+	{ "the JIT is on", test_jit_on, true },
+	{ "fentry", test_fentry, false },
+	{ "fexit", test_fexit, false },
+	{ "detached", test_detached, false },
+	{ "many programs on one function", test_many, false },
+	{ "fmod_ret lets the function run", test_fmod_ret, false },
+	{ "fmod_ret replaces the function", test_fmod_ret_replaces, false },
+	{ "fmod_ret: the first error wins", test_fmod_ret_first_wins, false },
+	{ "helpers: address, cookie, arguments", test_helpers, false },
+	{ "sleepable programs", test_sleepable, false },
+	{ "a running program is skipped", test_skipped, false },
+	{ "arguments on the stack", test_stack_arguments, false },
+	{ "fentry and fexit of a program", test_program_is_traced, true },
+	{ "freplace", test_program_is_replaced, true },
+	{ "fexit of a subprogram with 64 bits", test_subprogram, true },
+	{ "tail calls", test_tail_calls, true },
+	{ "struct_ops, called", test_struct_ops, true },
+	{ "struct_ops: a congestion control", test_congestion_control, true },
+	{ "what ftrace says", test_what_ftrace_says, false },
+	{ "with the function tracer", test_with_function_tracer, false },
+	{ "with the graph tracer", test_with_graph_tracer, false },
+	{ "with a kprobe", test_with_kprobe, false },
+	{ "under load", test_under_load, false },
+	{ "no call is missed", test_no_call_is_missed, true },
+	{ "left while asleep", test_left_while_asleep, false },
+	{ "with a kprobe that may redirect", test_with_a_redirecting_kprobe, false },
 };
 
 static void prepare(void)
@@ -949,19 +1158,26 @@ static void prepare(void)
 	close(fd);
 }
 
-int main(void)
+/* With the word "programs", nothing is attached to functions: for kernels that cannot have that. */
+int main(int argc, char **argv)
 {
-	const int count = (int)(sizeof(all) / sizeof(all[0]));
+	const int known = (int)(sizeof(all) / sizeof(all[0]));
+	bool programs = false;
+	int count = 0;
 
+	for (int i = 1; i < argc; i++)
+		programs = programs || strcmp(argv[i], "programs") == 0;
 	prepare();
 	printf("\nTAP version 13\n");
 	if (!open_types("/sys/kernel/btf/vmlinux") || !open_slots())
 		printf("Bail out! no types of the kernel, or no map: %s\n", strerror(errno));
 	types_fd = own_types();
-	for (int i = 0; slots && i < count; i++) {
+	for (int i = 0; slots && i < known; i++) {
+		if (programs && !all[i].programs)
+			continue;
 		failures = 0;
 		all[i].test();
-		printf("%s %d %s\n", failures ? "not ok" : "ok", i + 1, all[i].name);
+		printf("%s %d %s\n", failures ? "not ok" : "ok", ++count, all[i].name);
 	}
 	printf("1..%d\n", count);
 	sync();
