@@ -21,6 +21,7 @@ from ..units import BoolArray, I64Array, U64Array
 from .model import Finding, Severity, Skip
 
 if TYPE_CHECKING:
+    from ..verify.bpf.run import BpfResult
     from ..verify.run import Verification
     from .raced import Races
 
@@ -88,6 +89,16 @@ class Facts:
         if self.verification.terms is None:
             raise Skip("; ".join(self.verification.notes) or "nothing was run")
         return self.verification
+
+    def need_bpf(self) -> BpfResult:
+        """Return what came of running the kernel's BPF JIT, or skip the rule."""
+        if self.verification is None:
+            raise Skip("only 'genpatch verify' runs the code")
+        if self.verification.bpf is None:
+            raise Skip("the BPF JIT was not run")
+        if self.verification.bpf.trouble:
+            raise Skip(self.verification.bpf.trouble)
+        return self.verification.bpf
 
     def need_races(self) -> Races:
         """Return what came of exploring interleavings, or skip the rule."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from typing import Annotated
@@ -14,12 +15,14 @@ from ..errors import GenpatchError
 from .audit import audit
 from .check import check
 from .compare import compare
+from .diff import diff
 from .emit import emit
 from .explain import explain, rules
 from .hook import app as hook_app
 from .lists import samples, schema, schemes
 from .prove import prove
 from .race import race
+from .report import report
 from .run import run
 from .trace import trace
 from .verify import verify
@@ -37,6 +40,8 @@ app.command()(audit)
 app.command()(verify)
 app.command()(race)
 app.command()(compare)
+app.command()(diff)
+app.command()(report)
 app.command()(emit)
 app.command()(check)
 app.add_typer(hook_app, name="hook")
@@ -66,13 +71,24 @@ def _options(
     """Options of the program itself."""
 
 
+def _with_one_verb(word: str) -> typer.Typer:
+    """Return the program with the one verb that a word names: to build all of them takes longer than most checks."""
+    commands = [each for each in app.registered_commands if getattr(each.callback, "__name__", "") == word]
+    if not commands:
+        return app
+    one = copy.copy(app)
+    one.registered_commands, one.registered_groups = commands, []
+    return one
+
+
 def main() -> None:
     """Run the program; what goes wrong is one line on stderr and exit status 2."""
     # numpy's linear algebra would start a thread a processor, which takes longer than the audit's own imports
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         words = sys.argv[1:] or ["--help"]
-        raise SystemExit(app([*words, "--help"] if words == ["hook"] else words, standalone_mode=False) or 0)
+        asked = _with_one_verb(words[0])
+        raise SystemExit(asked([*words, "--help"] if words == ["hook"] else words, standalone_mode=False) or 0)
     except GenpatchError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ import typer
 
 from ..errors import InputError, UsageError
 from .exits import STYLES, exit_status
+from .folder import folder, write_pictures
 from .output import write_out
 from .settings import load_settings
 
@@ -60,6 +61,10 @@ def audit(
     ] = None,
     baseline: Annotated[Path | None, typer.Option(help="Findings that are known; only new ones count.")] = None,
     write_baseline: Annotated[Path | None, typer.Option(help="Write the findings as a baseline and exit 0.")] = None,
+    sites: Annotated[bool, typer.Option("--sites", help="Put every site into the JSON document, too.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write its pictures there; made if need be.")
+    ] = None,
     kernel: Annotated[str | None, typer.Option(help="The kernel that the modules are for.")] = None,
     config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
     system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
@@ -93,11 +98,12 @@ def audit(
         system_map=system_map,
         kernel=kernel,
         jobs=jobs if jobs is not None else found.get("jobs", 0),
-        keep_sites=any(name == "jsonl" for name, _ in targets),
+        keep_sites=sites or svg is not None or needs_sites(targets),
         limit=max_size << 20,
     )
-    with _progress(quiet or silent) as progress:
+    with folder(svg), _progress(quiet or silent) as progress:
         document = _audit(kernels, replace(options, progress=progress))
+        write_svg(document, svg)
     if write_baseline is not None:
         _write_baseline(document, write_baseline)
         tell_trouble(document)
@@ -105,7 +111,8 @@ def audit(
     document = _with_baseline(document, baseline or _path(found.get("baseline")))
     if not silent:
         for name, path in targets:
-            render(document, name, path, render_options(path, chosen, max_findings, found, quiet, strict))
+            options_of = replace(render_options(path, chosen, max_findings, found, quiet, strict), sites=sites)
+            render(document, name, path, options_of)
     status = exit_status(
         document,
         fail_on="never" if exit_zero else (fail_on or found.get("fail-on", "error")),
@@ -122,6 +129,15 @@ def require(option: str, value: str, known: tuple[str, ...]) -> str:
     return value
 
 
+def write_svg(document: AuditDocument, path: Path | None) -> None:
+    """Write a document's pictures into a directory that is there, if one was named."""
+    if path is None:
+        return
+    from ..report.site_columns import with_sites
+
+    write_pictures(path, {"": with_sites(document)})
+
+
 def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
 
@@ -135,6 +151,13 @@ def targets_of(formats: list[str], output: str) -> list[tuple[str, str]]:
     if len(set(paths)) != len(paths):
         raise UsageError("two formats cannot be written to one place; give paths: --format json=FILE")
     return pairs
+
+
+def needs_sites(targets: list[tuple[str, str]]) -> bool:
+    """Tell whether some format lists sites."""
+    from ..report.formats import get_format
+
+    return any(get_format(name).needs_sites for name, _ in targets)
 
 
 def rules_of(select: list[str], ignore: list[str], *, verb: str = "audit") -> tuple[Rule, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _LEVELS = ("error", "warning", "note", "never")
 _FORMATS = ("text", "b4", "b4-review", "json", "github", "gitlab", "junit", "ktap", "sarif")
+_GARBAGE = 100_000  # what is read of a tree is kept to the end, so looking for garbage in it would find nothing
 _NOT_SENT = ("fixup! ", "squash! ", "amend! ", "Merge ")
 _CONFIG = {
     "b4": """\
@@ -400,8 +401,11 @@ def _tree(linux: Path | None) -> Tree | None:
 def _checked(
     inputs: list[Patch], tree: Tree | None, wanted: _Wanted, *, checkpatch: bool, is_for_tree: bool
 ) -> Checked:
+    import gc
+
     from ..check.run import check_patches
 
+    gc.set_threshold(_GARBAGE)
     checked = check_patches(inputs, tree, wanted.rules, is_for_tree=is_for_tree)
     if checkpatch:
         from ..check.checkpatch import with_checkpatch

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from .audit import read_config, read_system_map, require, targets_of
+from .folder import folder, write_all, write_one
 from .output import write_out
 from .progress_line import progress_line
 
@@ -38,7 +36,7 @@ def compare(
             "--format",
             "--output-format",
             metavar="F[=PATH]",
-            help="text, json or markdown; may be repeated with paths.",
+            help="text, json, markdown or html; may be repeated with paths.",
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
@@ -73,7 +71,7 @@ def compare(
         config=None if config is None else read_config(config),
         system_map=None if system_map is None else read_system_map(system_map),
     )
-    with _folder(svg):
+    with folder(svg):
         image = read_image(open_content(resolve(kernel)), options)
         with progress_line(quiet) as progress:
             comparison = compare_schemes(image, schemes=chosen, frame=frame, progress=progress)
@@ -82,47 +80,13 @@ def compare(
             if path == "-":
                 write_out(_printable_in(chunks, sys.stdout.encoding or "utf-8"))
             else:
-                _write_one(path, "".join(chunks))
+                write_one(path, "".join(chunks))
         if svg is not None:
             from ..report.charts import charts_of
 
-            _write_all({svg / name: text for name, text in charts_of(comparison).items()})
+            write_all({svg / name: text for name, text in charts_of(comparison).items()})
     if comparison.warning:
         typer.echo(f"genpatch: warning: {printable(comparison.warning)}", err=True)
-
-
-@contextmanager
-def _folder(path: Path | None) -> Iterator[None]:
-    """Make a directory that can be written to, before anything else; it goes again if nothing comes of it.
-
-    Raises:
-        InputError: it cannot be.
-    """
-    made: list[Path] = []
-    try:
-        if path is not None:
-            _make(path, made)
-        yield
-    except BaseException:
-        with suppress(OSError):
-            for each in reversed(made):
-                each.rmdir()
-        raise
-
-
-def _make(path: Path, made: list[Path]) -> None:
-    """Make a directory and its parents, and list those made."""
-    try:
-        for each in (*reversed(path.parents), path):
-            if not each.is_dir():
-                each.mkdir()
-                made.append(each)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except FileExistsError as error:
-        raise InputError(f"--svg {path}", got=f"{each} is not a directory") from error
-    except OSError as error:
-        raise InputError(f"--svg {path}", got=f"{each}: {error.strerror or error}") from error
 
 
 def _width(path: str) -> int:
@@ -156,46 +120,3 @@ def _printable_in(chunks: Iterator[str], encoding: str) -> Iterator[str]:
     """Yield text that an encoding can hold."""
     for chunk in chunks:
         yield chunk.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _write_one(path: str, text: str) -> None:
-    """Write a file whole; a link stays, and a pipe or a device is written to."""
-    target = Path(path)
-    try:
-        if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8")
-            return
-        target = target.resolve()
-    except (OSError, RuntimeError) as error:
-        raise InputError(path, got=getattr(error, "strerror", None) or str(error)) from error
-    _write_all({target: text})
-
-
-def _write_all(files: Mapping[Path, str]) -> None:
-    """Write files whole: none is touched before all could be written, and a link is replaced, never followed.
-
-    Raises:
-        InputError: one cannot be written.
-    """
-    made: dict[Path, Path] = {}
-    path = Path()
-    try:
-        for path, text in files.items():
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            made[path] = Path(name)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            made[path].chmod(0o666 & ~_umask())
-        for path, temporary in made.items():
-            temporary.replace(path)
-    except OSError as error:
-        raise InputError(str(path), got=error.strerror or str(error)) from error
-    finally:
-        for temporary in made.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

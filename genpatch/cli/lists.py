@@ -31,7 +31,7 @@ def samples() -> None:
 
 
 def schema(
-    verb: Annotated[str, typer.Argument(help="Whose JSON: audit, verify, race, compare, check or prove.")],
+    verb: Annotated[str, typer.Argument(help="Whose JSON: audit, verify, race, compare, check, prove or diff.")],
 ) -> None:
     """Print the JSON Schema of a verb's JSON document."""
     import json

@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of
+from .audit import (
+    needs_sites,
+    read_config,
+    read_system_map,
+    render,
+    render_options,
+    require,
+    rules_of,
+    targets_of,
+    write_svg,
+)
 from .exits import exit_status
+from .folder import folder
 from .output import write_out
 from .progress_line import progress_line
 
@@ -70,10 +81,13 @@ def race(
             "--format",
             "--output-format",
             metavar="F[=PATH]",
-            help="text, json, markdown or ktap; of a kernel all of audit's. May be repeated with paths.",
+            help="text, json, markdown, html or ktap; of a kernel all of audit's. May be repeated with paths.",
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write its pictures there; made if need be.")
+    ] = None,
     select: Annotated[list[str] | None, typer.Option(help="Kernel: rules to judge by: GP41, GP411 or a name.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Kernel: rules not to judge by.")] = None,
     fail_on: Annotated[
@@ -152,6 +166,8 @@ def race(
             quiet=quiet,
         )
         status = exit_status(document, fail_on=level, style="default")
+    with folder(svg):
+        write_svg(document, svg)
     for name, path in targets:
         _render(document, name, path, color, max_findings, quiet, witness, verbose)
     for line in document.trouble:
@@ -252,7 +268,7 @@ def _of_kernel(
             environments=env,
             transitions=transitions,
             max_states=max_states,
-            keep_sites=any(name == "jsonl" for name, _ in targets),
+            keep_sites=needs_sites(list(targets)),
             progress=progress,
         )
 

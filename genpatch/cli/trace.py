@@ -53,6 +53,15 @@ def trace(
         bool,
         typer.Option("--traced", help="Instead show the life of its patch site: stores, calls, callback, return."),
     ] = False,
+    bpf: Annotated[
+        str | None,
+        typer.Option(
+            "--bpf",
+            metavar="KINDS",
+            help="Instead trace it by BPF programs: fentry, fexit, fmod_ret, fsession or struct_ops, with commas. "
+            "With arguments the function itself runs.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the call and how it ended, nothing between.")
     ] = False,
@@ -62,8 +71,8 @@ def trace(
     Each line has the address, symbol+offset, the instruction's bits and text, and what changed: registers, and
     memory as [address]=value for a store and [address] -> value for a load. An instruction that could not be
     executed is the last line. Nothing has booted: data is as the image has it, and so are alternatives and jump
-    labels. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else; with --traced 1 if
-    something was broken.
+    labels. Exit status 0 if the function returned, 124 if --max-insns ran out, 2 for anything else; with --traced and
+    --bpf 1 if something was broken.
     """
     from ..image.containers import open_content
     from ..image.read import read_image
@@ -78,6 +87,10 @@ def trace(
         broken: list[str] = []
         write_out(_life(image, function, broken))
         raise typer.Exit(1 if broken else 0)
+    if bpf is not None:
+        if stub:
+            raise UsageError("--bpf runs nothing beside the trampoline: leave out --stub")
+        raise typer.Exit(_bpf(image, function, bpf, [text for value in values or () for text in _split(value)], quiet))
     bench = KernelBench(image)
     for text in stub or ():
         name, _, value = text.partition("=")
@@ -133,6 +146,16 @@ def _life(image: KernelImage, function: str, broken_lines: list[str]) -> Iterato
         broken_lines.append(broken)
         yield printable(f"{broken}, {got:#x} instead of {expected:#x}") + "\n"
     yield from (f"note: {printable(note)}\n" for note in verification.notes)
+
+
+def _bpf(image: KernelImage, function: str, kinds: str, values: list[str], quiet: bool) -> int:
+    """Show one life of a BPF trampoline; return the exit status."""
+    from ..report.escape import printable
+    from ..verify.bpf.trace import trace_bpf
+
+    lines, broken = trace_bpf(image, function, [kind.strip() for kind in kinds.split(",") if kind.strip()], values)
+    write_out(printable(line) + "\n" for line in lines if not quiet or not line.startswith("0x"))
+    return int(broken > 0)
 
 
 def _function(bench: KernelBench, text: str) -> int:

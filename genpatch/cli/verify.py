@@ -3,14 +3,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import GenpatchError, UsageError
-from .audit import read_config, read_system_map, render, render_options, require, rules_of, targets_of, tell_trouble
+from .audit import (
+    needs_sites,
+    read_config,
+    read_system_map,
+    render,
+    render_options,
+    require,
+    rules_of,
+    targets_of,
+    tell_trouble,
+    write_svg,
+)
 from .exits import exit_status
+from .folder import folder
 from .progress_line import progress_line
 
 if TYPE_CHECKING:
@@ -32,6 +45,13 @@ def verify(
         list[str] | None,
         typer.Option("--modules", metavar="DIR", help="Also load and run these modules; may be repeated."),
     ] = None,
+    bpf: Annotated[
+        bool | None,
+        typer.Option(
+            "--bpf/--no-bpf",
+            help="Run the BPF JIT and nothing else; or all but it. [default: all]",
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", "--output-format", metavar="F[=PATH]", help="Output format; see audit."),
@@ -42,6 +62,10 @@ def verify(
     fail_on: Annotated[
         str, typer.Option(help="error, warning, note or never: what makes the exit status 1.")
     ] = "error",
+    sites: Annotated[bool, typer.Option("--sites", help="Put every site into the JSON document, too.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write its pictures there; made if need be.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Kernel configuration, if the image holds none.")] = None,
     system_map: Annotated[Path | None, typer.Option(help="Symbols for an image that has none.")] = None,
     max_findings: Annotated[int | None, typer.Option(min=1, help="Findings shown. [default: 50]")] = None,
@@ -54,6 +78,10 @@ def verify(
     ftrace_init_nop, ftrace_make_call, ftrace_modify_call and ftrace_make_nop are executed as machine code, all
     sites at once; then each function is called, enabled and disabled, through the kernel's own trampoline to a
     callback and back. What breaks the contract is a finding (rules GP3xx, see 'genpatch explain GP304').
+
+    Where the kernel has a BPF JIT, that is run, too: some 10,000 trampolines, for every combination of flags that
+    it accepts, 0 to 12 arguments and 0 to 3 programs of each kind, are made by the kernel's own code and run over
+    a traced function (rules GP351 to GP357).
 
     States: boot, enabled, redirected, overridden, graph, direct-in-frame, changed, changed-regs, changed-direct,
     disabled, enabled-one, enabled-regs, regs-redirected, regs-overridden, direct (also direct:ROUTINE for
@@ -85,23 +113,30 @@ def verify(
         raise UsageError(f"{kernel}: {image.kind}, expected a linked kernel; modules are given with their kernel")
     if modules and function:
         raise UsageError("--function picks sites of the kernel: leave out --modules")
+    if bpf and (function or state or modules):
+        raise UsageError("--bpf runs no sites: leave out --function, --state and --modules")
     found = _modules_in(modules or [])
-    with progress_line(quiet) as progress:
+    with folder(svg), progress_line(quiet) as progress:
         document = verify_document(
             image,
             rules,
             patterns=function or (),
             states=tuple(state or ()),
-            keep_sites=any(name == "jsonl" for name, _ in targets),
+            keep_sites=sites or needs_sites(targets),
+            keep_sleds=sites or any(name == "html" for name, _ in targets),
             modules=found,
             progress=progress,
             told=lambda done, total, path: progress(f"module {done} of {total}"),
+            with_sites=not bpf,
+            with_bpf=not (function or state) if bpf is None else bpf,
         )
+        write_svg(document, svg)
     for name, path in targets:
-        render(document, name, path, render_options(path, color, max_findings, {}, quiet, strict))
+        options_of = replace(render_options(path, color, max_findings, {}, quiet, strict), sites=sites)
+        render(document, name, path, options_of)
     tell_trouble(document)
     status = exit_status(document, fail_on=fail_on, style="default")
-    why_not = _not_run(document.runs[0], bool(state))
+    why_not = _bpf_not_run(document.runs[0]) if bpf else _not_run(document.runs[0], bool(state))
     if why_not and not status:
         raise NothingRunError(f"{kernel}: nothing was run: {why_not}")
     raise typer.Exit(status)
@@ -130,6 +165,11 @@ def _modules_in(paths: list[str]) -> list[InputRef]:
             raise UsageError(f"--modules {path!r}: no module there")
         found += modules
     return found
+
+
+def _bpf_not_run(run: RunRecord) -> str:
+    """Return why no trampoline was run, empty if some were."""
+    return run.bpf.trouble if run.bpf is not None else "BPF was not run"
 
 
 def _not_run(run: RunRecord, is_chosen: bool) -> str:

@@ -25,7 +25,9 @@ from .document import (
     ReachRecord,
     RuleRecord,
     SiteRows,
+    SledBytes,
     SledRecord,
+    SpreadRecord,
     Summary,
     TableRecord,
 )
@@ -33,6 +35,8 @@ from .fingerprint import artefact_name, fingerprint, unique
 
 ALIGNMENTS = (2, 4, 8, 16)
 MAX_EXAMPLES = 5
+MAX_SLED = 32
+LEAST_BIN, MOST_BINS = 4096, 72
 _PAIR_SIZE, _PAGE, _LINE = 8, 4096, 64
 
 
@@ -56,6 +60,7 @@ def image_record(facts: Facts, results: Sequence[RuleResult], *, keep_sites: boo
         rules=tuple(_rule(result) for result in results),
         findings=_findings(facts, findings),
         notes=image.notes,
+        spread=_spread(facts, findings),
         site_rows=_site_rows(facts, findings) if keep_sites else None,
     )
 
@@ -110,6 +115,31 @@ def _pair(facts: Facts) -> PairRecord | None:
         across_page=int(np.count_nonzero(facts.call // _PAGE != last // _PAGE)),
         across_line=int(np.count_nonzero(facts.call // _LINE != last // _LINE)),
     )
+
+
+def _spread(facts: Facts, findings: Sequence[tuple[RuleResult, Finding]]) -> SpreadRecord | None:
+    """Return how the sites of a kernel lie in its text; None of a module, whose addresses are not final."""
+    func = facts.sites.func[facts.sites.in_text]
+    if facts.is_module or not len(func):
+        return None
+    base, span = int(func.min()), int(func.max() - func.min()) + 1
+    width = LEAST_BIN
+    while span / width > MOST_BINS:
+        width *= 2
+    count = (span - 1) // width + 1
+    numbers = ((facts.sites.func - np.uint64(base)) // np.uint64(width)).astype(np.int64)
+    worst = np.zeros(len(facts.sites), np.int64)
+    for result, finding in findings:
+        if finding.sites is not None:
+            level = int(finding.level or result.rule.severity)
+            worst[finding.sites] = np.maximum(worst[finding.sites], level)
+    inside = facts.sites.in_text
+    levels = {
+        each.text: tuple(np.bincount(numbers[inside & (worst == each)], minlength=count).tolist())
+        for each in sorted(Severity, reverse=True)
+    }
+    total = tuple(np.bincount(numbers[inside], minlength=count).tolist())
+    return SpreadRecord(base=as_hex(base), bin=width, sites=total, levels=levels)
 
 
 def _rule(result: RuleResult) -> RuleRecord:
@@ -203,7 +233,26 @@ def _site_rows(facts: Facts, findings: Sequence[tuple[RuleResult, Finding]]) -> 
         symbols=tuple(facts.image.symbols.named(sites.symbol.tolist())),
         sections=tuple(names[number] for number in sites.region.tolist()),
         hits=tuple((result.rule.code, finding.sites) for result, finding in findings if finding.sites is not None),
+        states=(sled_in_file(facts),),
+        literal=facts.scheme.literal if facts.scheme is not None else None,
     )
+
+
+def sled_window(facts: Facts) -> tuple[int, int]:
+    """Return where the sleds of most sites begin and how long they are, whole words: (from func, length) [bytes]."""
+    before, after = facts.sites.usual
+    if facts.scheme is not None:
+        before, after = max(before, facts.scheme.before), max(after, facts.scheme.after)
+    lead = int(facts.sites.lead.max()) if len(facts.sites) else 0
+    below, above = -(-min(before, MAX_SLED) // 4) * 4, -(-min(after + lead, MAX_SLED) // 4) * 4
+    return -below, max(below + above, 4)
+
+
+def sled_in_file(facts: Facts) -> SledBytes:
+    """Return the bytes of all sleds as the image has them."""
+    offset, width = sled_window(facts)
+    data, known = facts.image.memory.windows(facts.sites.func, -offset, width)
+    return SledBytes(state="image", what="as the file has it", offset=offset, data=data, known=known)
 
 
 # --- the whole
@@ -291,6 +340,7 @@ def _total(images: Sequence[ImageRecord], title: str) -> ImageRecord:
         alignment={str(size): sum(image.alignment[str(size)] for image in images) for size in ALIGNMENTS},
         reach=kernel.reach if kernel else None,
         pair=kernel.pair if kernel else None,
+        spread=next((image.spread for image in images if image.spread is not None), None),
         rules=_merged_rules(images),
         findings=tuple(finding for image in images for finding in image.findings),
     )

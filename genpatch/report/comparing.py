@@ -20,7 +20,17 @@ from .document import COMPARE_SCHEMA
 from .escape import printable
 from .formats.markdown import prose
 
-__all__ = ["RENDERERS", "WIDTH", "Table", "as_json", "render_json", "render_markdown", "render_text", "tables_of"]
+__all__ = [
+    "RENDERERS",
+    "WIDTH",
+    "Table",
+    "as_json",
+    "render_html",
+    "render_json",
+    "render_markdown",
+    "render_text",
+    "tables_of",
+]
 
 _OWN = " *"
 _OWN_CODE = "this kernel's own code"
@@ -435,10 +445,18 @@ def render_json(comparison: Comparison, *, notes: bool = True, width: int = WIDT
     yield "\n"
 
 
+def render_html(comparison: Comparison, *, notes: bool = True, width: int = WIDTH) -> Iterator[str]:
+    """Yield one page for a browser."""
+    from .html import page_of
+
+    yield from page_of([as_json(comparison)])
+
+
 RENDERERS: Mapping[str, Callable[..., Iterator[str]]] = {
     "text": render_text,
     "json": render_json,
     "markdown": render_markdown,
+    "html": render_html,
 }
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import __version__
-from ..units import I64Array, U8Array, U64Array
+from ..units import BoolArray, I64Array, U8Array, U64Array
 
 AUDIT_SCHEMA, VERIFY_SCHEMA, RACE_SCHEMA = "genpatch/audit/1", "genpatch/verify/1", "genpatch/race/1"
 COMPARE_SCHEMA = "genpatch/compare/1"
 PROVE_SCHEMA = "genpatch/prove/1"
+DIFF_SCHEMA = "genpatch/diff/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,19 @@ class PairRecord:
 
     across_page: int
     across_line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpreadRecord:
+    """Where the sites lie: how many in each `bin` bytes from `base` on, and of those the ones that a level names.
+
+    A site counts for the worst level that a rule gives it.
+    """
+
+    base: str
+    bin: int
+    sites: tuple[int, ...]
+    levels: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +143,25 @@ class SourceFinding(FindingRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SledBytes:
+    """The bytes around func of n sites in one state.
+
+    Args:
+        state: ``image`` for what the file holds, else the name of a state of `genpatch verify`.
+        what: one sentence.
+        offset: of the first byte, from func [bytes].
+        data: uint8[n, w]; w is a multiple of 4.
+        known: bool[n, w], which bytes could be read.
+    """
+
+    state: str
+    what: str
+    offset: int
+    data: U8Array
+    known: BoolArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteRows:
     """The sites of one image as columns, n of them; kept only when a renderer lists sites.
 
@@ -138,6 +171,9 @@ class SiteRows:
         nop: uint8[n], positions in `nop_names`.
         symbols, sections: n names each.
         hits: for each rule that named sites, (rule code, int64[k] positions).
+        states: what the sleds hold, in the file and in states that were run.
+        literal: where a sled holds a pointer, from func [bytes]; None where it holds code alone.
+        names: of what calls and pointers in sleds lead to, by hex address.
     """
 
     entry: U64Array
@@ -151,6 +187,9 @@ class SiteRows:
     symbols: tuple[str, ...]
     sections: tuple[str, ...]
     hits: tuple[tuple[str, I64Array], ...]
+    states: tuple[SledBytes, ...] = ()
+    literal: int | None = None
+    names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +208,7 @@ class ImageRecord:
     rules: tuple[RuleRecord, ...]
     findings: tuple[FindingRecord, ...]
     notes: tuple[str, ...] = ()
+    spread: SpreadRecord | None = None
     site_rows: SiteRows | None = None
 
 

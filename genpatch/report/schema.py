@@ -8,7 +8,7 @@ from typing import Any
 from ..check.render import SCHEMA as CHECK_SCHEMA
 from ..race.environment import Fetch, Patching, Preemption
 from ..race.model import Kind
-from .document import AUDIT_SCHEMA, COMPARE_SCHEMA, PROVE_SCHEMA, RACE_SCHEMA, VERIFY_SCHEMA
+from .document import AUDIT_SCHEMA, COMPARE_SCHEMA, DIFF_SCHEMA, PROVE_SCHEMA, RACE_SCHEMA, VERIFY_SCHEMA
 
 Schema = dict[str, Any]
 
@@ -57,6 +57,12 @@ DEFINITIONS: Schema = {
     },
     "reach": _record(target=TEXT, min=NUMBER, max=NUMBER, within_jal=COUNT),
     "pair": _record(across_page=COUNT, across_line=COUNT),
+    "spread": {
+        "description": "sites in each `bin` bytes from `base` on, and those of them that a level names",
+        **_record(
+            base=ADDRESS, bin=COUNT, sites=_list(COUNT), levels={"type": "object", "additionalProperties": _list(COUNT)}
+        ),
+    },
     "rule": _record(
         rule=RULE,
         name=TEXT,
@@ -91,6 +97,42 @@ DEFINITIONS: Schema = {
 }
 
 
+_SITE_ROWS: Schema = {
+    "description": "the sites as columns of `count` entries; only with --sites",
+    **_record(
+        count=COUNT,
+        base=ADDRESS,
+        func={"description": "address of each function, from `base`", **_list(COUNT)},
+        symbols=_list(TEXT),
+        sections=_list(TEXT),
+        section={"description": "position in `sections`", **_list(COUNT)},
+        shapes=_list(_record(before=COUNT, after=COUNT, nop=TEXT, entry=NUMBER, ip=NUMBER)),
+        shape={"description": "position in `shapes`", **_list(COUNT)},
+        alignment=_list(COUNT),
+        hits=_list(_record(rule=RULE, level=LEVEL, sites=_list(COUNT))),
+        states={
+            "description": "what a sled holds, word by word; index: position in values, -1 where nothing can be read",
+            **_list(
+                _record(
+                    state=TEXT,
+                    what=TEXT,
+                    words=_list(
+                        _record(at=NUMBER, values=_list(ADDRESS), index=_list({"type": "integer", "minimum": -1}))
+                    ),
+                )
+            ),
+        },
+        literal={"description": "where a pointer stands, from func", **_optional(NUMBER)},
+        names={"description": "of addresses in sleds", "type": "object", "additionalProperties": TEXT},
+    ),
+}
+
+
+def _with_sites(record: Schema) -> Schema:
+    """Return the schema of something that may have its sites with it."""
+    return {**record, "properties": {**record["properties"], "site_rows": _SITE_ROWS}}
+
+
 def _image(findings: Schema) -> dict[str, Schema]:
     return {
         "input": _ref("input"),
@@ -102,6 +144,7 @@ def _image(findings: Schema) -> dict[str, Schema]:
         "alignment": _ref("alignment"),
         "reach": _optional(_ref("reach")),
         "pair": _optional(_ref("pair")),
+        "spread": _optional(_ref("spread")),
         "rules": _list(_ref("rule")),
         "findings": findings,
         "notes": _list(TEXT),
@@ -115,17 +158,19 @@ def _document(verb: str, schema: str, description: str, more: Schema, definition
         "$id": f"urn:genpatch:schema:{schema.replace('/', ':')}",
         "title": f"genpatch {verb}",
         "description": f"{description} Addresses are hex strings.",
-        **_record(
-            schema={"const": schema},
-            tool=_record(name=TEXT, version=TEXT),
-            summary=_ref("summary"),
-            images=_list(_ref("image")),
-            trouble=_list(TEXT),
-            seconds={"type": "number", "minimum": 0},
-            **_image(_list(_ref("finding"))),
-            **more,
+        **_with_sites(
+            _record(
+                schema={"const": schema},
+                tool=_record(name=TEXT, version=TEXT),
+                summary=_ref("summary"),
+                images=_list(_ref("image")),
+                trouble=_list(TEXT),
+                seconds={"type": "number", "minimum": 0},
+                **_image(_list(_ref("finding"))),
+                **more,
+            )
         ),
-        "$defs": {**DEFINITIONS, "image": _record(**_image(COUNT)), **definitions},
+        "$defs": {**DEFINITIONS, "image": _with_sites(_record(**_image(COUNT))), **definitions},
     }
 
 
@@ -147,6 +192,7 @@ _RUN = {
     "listings": _list(_ref("listing")),
     "missing": _list(TEXT),
     "insns": COUNT,
+    "bpf": _optional(_ref("bpf")),
 }
 """What running one image came to; beside it `notes` and `seconds`, which a document has anyway."""
 
@@ -160,6 +206,38 @@ VERIFY_JSON_SCHEMA = _document(
         "store": _record(what=TEXT, width=COUNT, aligned={"type": "boolean"}, count=COUNT),
         "failure": _record(
             symbol=TEXT, address=ADDRESS, state=TEXT, promise=TEXT, what=TEXT, expected=ADDRESS, got=ADDRESS
+        ),
+        "bpf": _record(
+            trouble={"type": "string", "description": "why nothing was run; empty if it was"},
+            function=TEXT,
+            accepted=COUNT,
+            refused=COUNT,
+            flags=_list(TEXT),
+            trampolines=COUNT,
+            made=COUNT,
+            passed=COUNT,
+            programs=COUNT,
+            programs_refused=COUNT,
+            programs_passed=COUNT,
+            pokes=COUNT,
+            detached=COUNT,
+            jit_insns=COUNT,
+            insns=COUNT,
+            failures=_list(_ref("bpf_failure")),
+            notes=_list(TEXT),
+            seconds={"type": "number", "minimum": 0},
+        ),
+        "bpf_failure": _record(
+            promise=TEXT,
+            what=TEXT,
+            alike=COUNT,
+            cases=COUNT,
+            example=TEXT,
+            expected=ADDRESS,
+            got=ADDRESS,
+            note=TEXT,
+            requested={"type": "boolean", "description": "whether something in the kernel asks for such a trampoline"},
+            listing=_list(TEXT),
         ),
         "listing": _record(state=TEXT, promise=TEXT, what=TEXT, symbol=TEXT, lines=_list(TEXT)),
         "run": _record(path=TEXT, notes=_list(TEXT), seconds={"type": "number", "minimum": 0}, **_RUN),
@@ -395,6 +473,50 @@ CHECK_JSON_SCHEMA: Schema = {
         skipped={"description": "what was not judged, and why", **_list(TEXT)},
     ),
 }
+_SIDE = _record(input=_optional(DEFINITIONS["input"]), scheme=TEXT, verbs=_list(TEXT))
+_NAMED_BY_RULE = _list(_record(rule=RULE, level=LEVEL, kept=_list(TEXT), others=_list(TEXT), remark=TEXT))
+DIFF_JSON_SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": f"urn:genpatch:schema:{DIFF_SCHEMA.replace('/', ':')}",
+    "title": "genpatch diff",
+    "description": "What has changed between two kernels; sites are named by their functions.",
+    **_record(
+        schema={"const": DIFF_SCHEMA},
+        tool=_record(name=TEXT, version=TEXT),
+        old=_SIDE,
+        new=_SIDE,
+        compared=_list(TEXT),
+        facts=_list(_record(what=TEXT, old=TEXT, new=TEXT, changed=_BOOL)),
+        findings=_list(
+            _record(
+                change={"enum": ["new", "grown", "shrunk", "gone", "same"]}, rule=RULE, name=TEXT, level=LEVEL,
+                symbol=TEXT, message=TEXT, sites_old=COUNT, sites_new=COUNT, verb=TEXT, remark=TEXT,
+            )
+        ),
+        sites=_optional(
+            _record(
+                old=COUNT, new=COUNT, kept=COUNT, elsewhere=COUNT, gone=_list(TEXT), added=_list(TEXT),
+                reshaped=_list(
+                    _record(what={"enum": ["section", "sled"]}, old=TEXT, new=TEXT, count=COUNT, symbols=_list(TEXT))
+                ),
+                broken=_NAMED_BY_RULE, mended=_NAMED_BY_RULE,
+            )
+        ),
+        states=_list(
+            _record(
+                state=TEXT, change={"enum": ["broken", "mended", "new", "gone", "same"]}, failed_old=_optional(COUNT),
+                failed_new=_optional(COUNT), why_old=TEXT, why_new=TEXT, broken=_list(TEXT), mended=_list(TEXT),
+            )
+        ),
+        races=_list(
+            _record(
+                transition=TEXT, environment=TEXT, old=TEXT, new=TEXT,
+                change={"enum": ["broken", "mended", "changed", "new", "gone", "same"]},
+            )
+        ),
+        notes=_list(TEXT),
+    ),
+}  # fmt: skip
 JSON_SCHEMAS = {
     "audit": AUDIT_JSON_SCHEMA,
     "verify": VERIFY_JSON_SCHEMA,
@@ -402,4 +524,5 @@ JSON_SCHEMAS = {
     "compare": COMPARE_JSON_SCHEMA,
     "check": CHECK_JSON_SCHEMA,
     "prove": PROVE_JSON_SCHEMA,
+    "diff": DIFF_JSON_SCHEMA,
 }

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,13 @@ from ..units import as_hex
 from ..verify.contract import Failure
 from ..verify.modules import ModuleResult, verify_modules
 from ..verify.modules import Progress as ModuleProgress
-from ..verify.run import Progress, Verification, verify
+from ..verify.run import Progress, Verification, prepare_verification, verify
 from ..verify.scene import prepare_scene
 from .build import build_document, image_record
-from .document import VERIFY_SCHEMA, AuditDocument, ImageRecord, plain
+from .document import VERIFY_SCHEMA, AuditDocument, ImageRecord, SiteRows, plain
+
+if TYPE_CHECKING:
+    from ..verify.bpf.run import BpfResult
 
 __all__ = ["VERIFY_SCHEMA", "FailureRecord", "RunRecord", "VerifyDocument", "verify_document"]
 
@@ -77,6 +80,51 @@ class ListingRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BpfFailureRecord:
+    """One thing that BPF trampolines or programs broke; `requested`: whether the kernel asks for such ones."""
+
+    promise: str
+    what: str
+    alike: int
+    cases: int
+    example: str
+    expected: str
+    got: str
+    note: str
+    requested: bool
+    listing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BpfRecord:
+    """What running a kernel's BPF JIT came to; `trouble` says why it was not run.
+
+    Counts: combinations of flags that were `accepted` and `refused`; `trampolines` that were asked for, `made`, and
+    `passed`, and `programs` that were compiled, refused, and passed; `pokes` of their sleds; trampolines that were
+    run again with a program `detached`.
+    """
+
+    trouble: str
+    function: str
+    accepted: int
+    refused: int
+    flags: tuple[str, ...]
+    trampolines: int
+    made: int
+    passed: int
+    programs: int
+    programs_refused: int
+    programs_passed: int
+    pokes: int
+    detached: int
+    jit_insns: int
+    insns: int
+    failures: tuple[BpfFailureRecord, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """Everything that running one image came to; `sequences` has what each patching function did in order."""
 
@@ -91,6 +139,7 @@ class RunRecord:
     notes: tuple[str, ...]
     insns: int
     seconds: float
+    bpf: BpfRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +171,12 @@ def verify_document(
     patterns: Sequence[str] = (),
     states: tuple[str, ...] = (),
     keep_sites: bool = False,
+    keep_sleds: bool = False,
     modules: Sequence[InputRef] = (),
     progress: Progress | None = None,
     told: ModuleProgress | None = None,
+    with_sites: bool = True,
+    with_bpf: bool = True,
 ) -> VerifyDocument:
     """Run an image and return what came of it.
 
@@ -134,16 +186,29 @@ def verify_document(
         patterns: globs for the functions to run, all by default.
         states: names of the states to report on and to fail for, all by default.
         keep_sites: keep the sites for renderers that list them.
+        keep_sleds: with them the bytes of each sled in some states.
         modules: of the kernel, to be loaded and run after it.
         progress: called with the name of each state before it is tried.
         told: called with (modules done, modules in all, path).
+        with_sites: run the sites.
+        with_bpf: run the BPF JIT.
     """
     started = perf_counter()
     facts = Facts(image=image)
     chosen = _matching(facts, patterns) if patterns else None
-    verification = verify(image, chosen=chosen, states=states, progress=progress)
+    if with_sites:
+        verification = verify(image, chosen=chosen, states=states, progress=progress)
+    else:
+        verification = prepare_verification(image)[0]
+        verification.notes.append("sites were not run, only BPF")
+    if with_bpf:
+        from ..verify.bpf.run import verify_bpf
+
+        verification.bpf = verify_bpf(image, progress=progress)
     facts = Facts(image=image, verification=verification)
     record = image_record(facts, run_rules(rules, facts), keep_sites=keep_sites)
+    if keep_sleds and record.site_rows is not None:
+        record = replace(record, site_rows=_with_sleds(record.site_rows, facts, verification))
     records, runs, trouble = [record], [run_record(verification)], []
     for result in _modules(facts, modules, rules, states, told or _silent):
         if result.trouble:
@@ -163,6 +228,15 @@ def verify_document(
         trouble=document.trouble,
         runs=tuple(runs),
     )
+
+
+def _with_sleds(rows: SiteRows, facts: Facts, verification: Verification) -> SiteRows:
+    """Return the sites with their bytes in the states that the kernel's patching functions bring them into."""
+    from .site_life import names_in, sleds_in_states
+
+    tried = [state.name for state in verification.states if state.sites]
+    states = sleds_in_states(facts, tried)
+    return replace(rows, states=states, names=names_in(facts, states, tried))
 
 
 def _modules(
@@ -231,6 +305,7 @@ def run_record(verification: Verification) -> RunRecord:
         notes=tuple(verification.notes),
         insns=verification.insns,
         seconds=round(verification.seconds, 3),
+        bpf=_bpf(verification.bpf),
     )  # fmt: skip
 
 
@@ -256,6 +331,27 @@ def _of_sites(verification: Verification, failure: Failure) -> list[FailureRecor
             failure.expected.tolist(), failure.got.tolist(), strict=True,
         )
     ]  # fmt: skip
+
+
+def _bpf(result: BpfResult | None) -> BpfRecord | None:
+    if result is None:
+        return None
+    failures = tuple(
+        BpfFailureRecord(
+            promise=each.promise.value, what=each.what, alike=each.alike, cases=each.cases, example=each.example,
+            expected=as_hex(each.expected), got=as_hex(each.got), note=each.note, requested=each.requested,
+            listing=tuple(each.listing),
+        )
+        for each in result.failures
+    )  # fmt: skip
+    return BpfRecord(
+        trouble=result.trouble, function=result.function, accepted=result.accepted, refused=result.refused,
+        flags=result.flags, trampolines=result.cases, made=result.made, passed=result.passed,
+        programs=result.programs, programs_refused=result.programs_refused, programs_passed=result.programs_passed,
+        pokes=result.pokes, detached=result.detached,
+        jit_insns=result.jit_insns, insns=result.insns, failures=failures, notes=tuple(result.notes),
+        seconds=round(result.seconds, 3),
+    )  # fmt: skip
 
 
 def _listings(verification: Verification) -> list[ListingRecord]:

@@ -103,7 +103,7 @@ class Patcher:
         self.lanes = Lanes(self.memory)
         self.all: I64Array = np.arange(n, dtype=np.int64)
         self.found_ops: U64Array = np.full(n, self.ops, _U64)
-        self._hooks = self._stub_hooks()
+        self.hooks = self._stub_hooks()
         self.memory.write_u64(None, self.record + layouts.record_ip, ip)
         self.memory.watch(None)
 
@@ -140,8 +140,8 @@ class Patcher:
             callbacks: addresses of callbacks, which return through ra.
             link: register through which a direct trampoline goes back.
         """
-        self._hooks |= dict.fromkeys(callbacks, _returning(RA))
-        self._hooks[self.scene.direct] = _returning(link)
+        self.hooks |= dict.fromkeys(callbacks, _returning(RA))
+        self.hooks[self.scene.direct] = _returning(link)
 
     def _unique_ops(self, lanes: Lanes, group: I64Array) -> None:
         lanes.x[A0, group] = self.found_ops[group]
@@ -188,7 +188,7 @@ class Patcher:
             engine.x[register, group] = _U64(value)
         for number, argument in arguments.items():
             engine.x[A0 + number, group] = _U64(argument) if isinstance(argument, int) else argument
-        engine.hooks, engine.breakpoints = self._hooks, {RETURN}
+        engine.hooks, engine.breakpoints = self.hooks, {RETURN}
         seen, executed = len(self.memory.log.events), engine.insns
         engine.start(entry, group)
         engine.run(BUDGET)

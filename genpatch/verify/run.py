@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from .returns import RETURNS, ReturnHook, frame_fields, go_back
 from .scene import FUNCTIONS, Scene, prepare_scene
 from .trial import Observation, Trial, arrived
 from .update import UPDATE
+
+if TYPE_CHECKING:
+    from .bpf.run import BpfResult
 
 __all__ = ["StateResult", "StoreCount", "Verification", "verify"]
 
@@ -101,6 +105,7 @@ class Verification:
         insns: instructions executed.
         seconds: time taken.
         tell: called with a line for each thing that happens to the first site, if anybody wants to know.
+        bpf: what came of its BPF JIT, None if that was not run.
     """
 
     image: KernelImage
@@ -118,6 +123,7 @@ class Verification:
     insns: int = 0
     seconds: float = 0.0
     tell: Progress | None = None
+    bpf: BpfResult | None = None
 
 
 def verify(
@@ -214,7 +220,7 @@ def run_states(
     result.terms = terms_of(result, scene, code)
     if scene.framing:
         result.sequences[UPDATE] = scene.framing
-    run = _Run(result, scene, code, chosen, guests)
+    run = Journey(result, scene, code, chosen, guests)
     if run.scheme.frozen_auipc and "ftrace_init_nop" not in run.can.functions:
         result.notes.append("no ftrace_init_nop: the first word of each call is what the compiler left")
     for state in (*STATES, *run.target_states()):
@@ -253,7 +259,7 @@ def terms_of(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
     )
 
 
-class _Run:
+class Journey:
     """One kernel's sites on their way through the states."""
 
     def __init__(

@@ -37,9 +37,9 @@ def test_each_format(run: Run, name: str) -> None:
     assert "GP108" in ran.out
 
 
-def test_there_are_ten_formats() -> None:
+def test_there_are_eleven_formats() -> None:
     assert sorted(format_names()) == [
-        "concise", "github", "gitlab", "json", "jsonl", "junit", "ktap", "markdown", "sarif", "text",
+        "concise", "github", "gitlab", "html", "json", "jsonl", "junit", "ktap", "markdown", "sarif", "text",
     ]  # fmt: skip
 
 

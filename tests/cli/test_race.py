@@ -398,7 +398,7 @@ def test_a_sample(run: Run) -> None:
         (("call-ops", "--env", "smp,fetch=no"), "fetch='no'"),
         (("call-ops", "--transition", "enabled"), "--transition 'enabled': expected one of enable, change"),
         (("call-ops", "--frame", "x"), "--frame 'x': expected one of args, regs"),
-        (("call-ops", "--format", "sarif"), "--format 'sarif': expected one of json, ktap, markdown, text"),
+        (("call-ops", "--format", "sarif"), "--format 'sarif': expected one of html, json, ktap, markdown, text"),
         (("call-ops", "--fail-on", "error"), "--fail-on 'error': expected one of unsafe, never"),
         (("call-ops", "--color", "x"), "--color 'x': "),
         (("call-ops", "--max-states", "0"), "Invalid value for '--max-states': "),

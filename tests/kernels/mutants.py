@@ -613,7 +613,10 @@ class Build:
         target = mirror / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (edited := mirror / relative).exists():
-            command = command.replace(f" {origin[1]}", f" {edited}")
+            named = next((name for name in (origin[1], str(self.source / relative)) if f" {name}" in command), None)
+            if named is None:
+                raise MutantError(f"{record}: the command does not name {origin[1]}")
+            command = command.replace(f" {named}", f" {edited}")
         command = re.sub(r"-Wp,-MMD,\S+", "", command).replace(f"-o {name}", f"-o {target}")
         command = command.replace(" -I", f" -I{mirror / HEADERS} -I", 1)
         self._run(["sh", "-c", command])

@@ -25,6 +25,7 @@ ALL = (
     "concise",
     "github",
     "gitlab",
+    "html",
     "json",
     "jsonl",
     "junit",
@@ -54,12 +55,12 @@ def test_a_format_has_the_name_of_its_file(name: str) -> None:
     assert get_format(name).description
 
 
-def test_only_jsonl_needs_the_sites() -> None:
-    assert [name for name, each in formats().items() if each.needs_sites] == ["jsonl"]
+def test_who_needs_the_sites() -> None:
+    assert [name for name, each in formats().items() if each.needs_sites] == ["html", "jsonl"]
 
 
 def test_an_unknown_format_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'xml': use one of concise, github, gitlab, json, "):
+    with pytest.raises(UsageError, match=r"unknown format 'xml': use one of concise, github, gitlab, html, json, "):
         get_format("xml")
 
 
@@ -100,8 +101,8 @@ def test_output_is_harmless_and_the_same_each_time(name: str, document: str) -> 
 def assert_harmless(name: str, text: str) -> None:
     text.encode("utf-8")
     assert all(char.isprintable() or char == "\n" for char in text)
-    assert "##[" not in text or name in ("json", "jsonl")
-    if name not in ("github", "json", "jsonl"):
+    assert "##[" not in text or name in ("html", "json", "jsonl")
+    if name not in ("github", "html", "json", "jsonl"):
         assert "::" not in text.replace("vmlinux::", "").replace("ko::", "") or name == "sarif"
     assert text == "" or text.endswith("\n")
 

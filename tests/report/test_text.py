@@ -36,6 +36,7 @@ vmlinux
   reach     ftrace_caller is -14,957,504 .. 133,600 bytes away; jal reaches it
             from 3,896 sites
   pairs     0 across a page, 0 across a cache line
+  multiples 2 ██████████  4 ██████████  8 ██████████  16 ████▉
 
 3 errors, 1 warning, 1 note; 3 rules not run, 1 failed
 

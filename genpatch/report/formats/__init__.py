@@ -29,6 +29,7 @@ class RenderOptions:
         strict: notes fail a test (ktap, junit) and are annotated (github).
         witness: list the paths to failures (race).
         verbose: every transition of every scheme (race).
+        sites: put the sites into the document, if they were kept (json).
     """
 
     color: bool = False
@@ -42,6 +43,7 @@ class RenderOptions:
     strict: bool = False
     witness: bool = False
     verbose: bool = False
+    sites: bool = False
 
     @property
     def ascii_only(self) -> bool:

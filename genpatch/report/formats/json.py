@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 from ..document import AuditDocument
+from ..site_columns import with_sites
 from . import RenderOptions
 
 NAME = "json"
@@ -14,6 +15,9 @@ DESCRIPTION = "the whole audit as one JSON document"
 
 
 def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
-    """Yield the document, indented; pure ASCII, so that odd names survive any channel."""
-    yield json.dumps(document.as_json(), indent=2)
+    """Yield the document, indented unless it lists sites; pure ASCII, so that odd names survive any channel."""
+    if options.sites:
+        yield json.dumps(with_sites(document), separators=(",", ":"))
+    else:
+        yield json.dumps(document.as_json(), indent=2)
     yield "\n"

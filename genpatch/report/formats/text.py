@@ -9,6 +9,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from ...audit.model import Status, plural
+from ..blocks import distributions
 from ..document import AuditDocument, Example, FindingRecord, RuleRecord
 from ..escape import printable
 from ..overview import facts
@@ -28,7 +29,7 @@ from . import RenderOptions
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..verifying import RunRecord
+    from ..verifying import BpfRecord, RunRecord
 
 NAME = "text"
 DESCRIPTION = "a report for people, on a terminal"
@@ -141,6 +142,7 @@ def render(document: AuditDocument, options: RenderOptions) -> Iterator[str]:
         _without_verdict(page, [rule for rule in rules if rule.status == Status.SKIPPED], "not run", "bold")
         for run in getattr(document, "runs", ())[:1]:
             _listings(page, run)
+            _bpf_listings(page, run)
         if ranked and options.verdict:
             page.line()
             say_verdict(page, document)
@@ -152,6 +154,9 @@ def _summary(page: Page, document: AuditDocument, options: RenderOptions) -> Non
     for label, lines in facts(document.total):
         for number, line in enumerate(lines):
             page.labelled((f"  {label if number == 0 else '':9} ", "dim"), (line, ""))
+    for label, lines in distributions(document.total, page.width - 12, ascii_only=options.ascii_only):
+        for number, line in enumerate(lines):
+            page.row((f"  {label if number == 0 else '':9} ", "dim"), (line, ""))
     if options.verdict:
         page.line()
         say_verdict(page, document)
@@ -160,7 +165,8 @@ def _summary(page: Page, document: AuditDocument, options: RenderOptions) -> Non
 def _run(page: Page, run: RunRecord) -> None:
     """What came of running an image: states, stores, what was not tried."""
     page.line()
-    page.line((f"{'state':34}{'sites':>8}{'passed':>10}{'failed':>10}", "dim"), indent=2)
+    if run.states:
+        page.line((f"{'state':34}{'sites':>8}{'passed':>10}{'failed':>10}", "dim"), indent=2)
     for state in run.states:
         if state.skipped:
             continue
@@ -181,7 +187,38 @@ def _run(page: Page, run: RunRecord) -> None:
         page.labelled(("  stores    ", "dim"), (", ".join(parts), ""))
     for note in run.notes:
         page.labelled(("  note      ", "dim"), (note, ""))
-    rate = f"{run.insns:,} instructions in {run.seconds:.1f} s"
+    if run.states:
+        rate = f"{run.insns:,} instructions in {run.seconds:.1f} s"
+        page.labelled(("  executed  ", "dim"), (rate, ""))
+    if run.bpf is not None:
+        _bpf(page, run.bpf)
+
+
+def _bpf(page: Page, bpf: BpfRecord) -> None:
+    """What came of running the BPF JIT and its trampolines."""
+    page.line()
+    if bpf.trouble:
+        page.labelled(("  BPF       ", "dim"), (f"not run: {bpf.trouble}", ""))
+        return
+    page.line((f"{'BPF':34}{'made':>8}{'passed':>10}{'failed':>10}", "dim"), indent=2)
+    for what, made, passed in (
+        ("trampolines", bpf.made, bpf.passed),
+        ("programs", bpf.programs, bpf.programs_passed),
+    ):
+        failed = made - passed
+        cells = (f"{made:>8,}{passed:>10,}", "")
+        page.labelled((f"  {what:34}", ""), cells, (f"{failed:>10,}", _STYLES["error"] if failed else "dim"))
+    asked = f"{bpf.trampolines:,} trampolines over {bpf.function}, {len(bpf.flags):,} of {bpf.accepted + bpf.refused:,}"
+    page.labelled(("  asked for ", "dim"), (f"{asked} combinations of flags ({bpf.refused:,} are refused)", ""))
+    again = f"{bpf.detached:,} of them run again with a program detached; {bpf.pokes:,} pokes of programs' sleds"
+    page.labelled(("  and       ", "dim"), (again, ""))
+    for note in bpf.notes:
+        page.labelled(("  note      ", "dim"), (note.removeprefix("bpf: "), ""))
+    other = [each for each in bpf.failures if not each.requested]
+    if other:
+        text = f"{sum(each.cases for each in other):,} times, something else happens than the flags of a trampoline say"
+        page.labelled(("  note      ", "dim"), (f"{text}; nothing in the kernel asks for those combinations", ""))
+    rate = f"{bpf.jit_insns:,} instructions of the JIT, {bpf.insns:,} of what it made, in {bpf.seconds:.1f} s"
     page.labelled(("  executed  ", "dim"), (rate, ""))
 
 
@@ -210,6 +247,33 @@ def _module_runs(page: Page, runs: tuple[RunRecord, ...]) -> None:
         page.labelled(("  note      ", "dim"), (f"{plural(count, 'module')}: {note}", ""))
 
 
+def _bpf_listings(page: Page, run: RunRecord) -> None:
+    """One worked listing for each kind of failure of a trampoline or program."""
+    for failure in run.bpf.failures if run.bpf is not None else ():
+        if failure.listing:
+            page.line()
+            page.line((f"{failure.example}: {failure.promise} {failure.what}", "bold"))
+            _excerpt(page, _around(failure.listing))
+
+
+def _around(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a listing up to a little behind the first thing that is wrong."""
+    wrong = next((number for number, line in enumerate(lines) if line.startswith("!!")), len(lines))
+    return lines[: wrong + LAST_LINES]
+
+
+def _excerpt(page: Page, lines: tuple[str, ...]) -> None:
+    """Show the beginning and the end of a listing."""
+    hidden = len(lines) - MAX_LINES
+    head = MAX_LINES - LAST_LINES if hidden > 0 else len(lines)
+    for line in lines[:head]:
+        page.plain(line, indent=2)
+    if hidden > 0:
+        page.line((f"... {plural(hidden, 'line')} more", "dim"), indent=2)
+        for line in lines[-LAST_LINES:]:
+            page.plain(line, indent=2)
+
+
 def _listings(page: Page, run: RunRecord) -> None:
     """One worked listing for each kind of failure."""
     shown: set[tuple[str, ...]] = set()
@@ -219,14 +283,7 @@ def _listings(page: Page, run: RunRecord) -> None:
         shown.add(listing.lines)
         page.line()
         page.line((f"{listing.symbol}, state {listing.state}: {listing.promise} {listing.what}", "bold"))
-        hidden = len(listing.lines) - MAX_LINES
-        head = MAX_LINES - LAST_LINES if hidden > 0 else len(listing.lines)
-        for line in listing.lines[:head]:
-            page.plain(line, indent=2)
-        if hidden > 0:
-            page.line((f"... {plural(hidden, 'line')} more", "dim"), indent=2)
-            for line in listing.lines[-LAST_LINES:]:
-                page.plain(line, indent=2)
+        _excerpt(page, listing.lines)
 
 
 def say_verdict(page: Page, document: AuditDocument) -> None:

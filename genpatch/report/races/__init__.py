@@ -10,7 +10,7 @@ from ..formats import Render, get_format
 __all__ = ["CATALOG_FORMATS", "render_of"]
 
 _OWN = ("concise", "github", "ktap", "markdown", "text")
-CATALOG_FORMATS = ("json", "ktap", "markdown", "text")
+CATALOG_FORMATS = ("html", "json", "ktap", "markdown", "text")
 """Formats for schemes: there are no findings to show."""
 
 

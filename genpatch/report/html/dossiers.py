@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Documents put together by the kernel that they are about, in the words that a page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...audit.model import plural
+from ..documents import Document, verb_of
+from ..gallery import kernel_rows
+from ..views import LEVELS, rank
+
+__all__ = ["Dossier", "Line", "dossiers_of", "rows_of"]
+
+_KERNEL_VERBS = ("audit", "verify", "race", "compare")
+_WHAT = {
+    "audit": "what lies in the image was not judged",
+    "verify": "its patching code was not run",
+    "race": "interleavings were not explored",
+    "compare": "other schemes were not measured",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A thing and what there is to say of it; `detail` is what it looks like in full, empty for nothing more."""
+
+    name: str
+    text: str
+    detail: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Dossier:
+    """Everything that a page knows of one kernel, or of something that is none.
+
+    Args:
+        number: of the chapter, from 0.
+        identity: what tells it from others.
+        source: the `input` of its documents, None where they are about no image.
+        documents: by verb.
+    """
+
+    number: int
+    identity: tuple[str, ...]
+    source: Document | None
+    documents: dict[str, Document] = field(default_factory=dict)
+
+    @property
+    def anchor(self) -> str:
+        """What identifiers of its chapter start with."""
+        return f"k{self.number}"
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it is about an image."""
+        return self.source is not None
+
+    @property
+    def first(self) -> Document:
+        """The document that says most of the image."""
+        return next((self.documents[verb] for verb in _KERNEL_VERBS if verb in self.documents), self._any)
+
+    @property
+    def _any(self) -> Document:
+        return next(iter(self.documents.values()))
+
+    @property
+    def title(self) -> str:
+        """What stands above its chapter."""
+        if self.source is None:
+            return str(_TITLES.get(verb_of(self._any), verb_of)(self._any))
+        release = self.source["kernel_release"]
+        return f"Linux {release}" if release else f"{self.source['kind']}, release unknown"
+
+    @property
+    def short(self) -> str:
+        """A few characters for a list."""
+        if self.source is None:
+            return self.title
+        return str(self.source["kernel_release"] or self.source["path"].rpartition("/")[2])
+
+    @property
+    def findings(self) -> list[Document]:
+        """All findings, the worst first; those in a baseline last."""
+        found = [
+            {**finding, "verb": verb}
+            for verb, document in self.documents.items()
+            for finding in document.get("findings", ())
+        ]
+        return sorted(
+            found,
+            key=lambda each: (
+                each.get("baseline") == "unchanged",
+                rank(each["level"]),
+                -each.get("sites", 0),
+                each["rule"],
+            ),
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings by level, those of a baseline left out."""
+        open_ones = [each["level"] for each in self.findings if each.get("baseline") != "unchanged"]
+        return {level: open_ones.count(level) for level in LEVELS}
+
+    @property
+    def worst(self) -> str:
+        """The worst level, ``clean`` if there is none."""
+        if verb_of(self._any) == "prove" and not self._any["proved"]:
+            return "error"
+        if not self.is_kernel and any(case["verdict"] == "unsafe" for case in self._any.get("cases", ())):
+            return "note"  # of schemes it is a result, not a fault
+        return next((level for level, count in self.counts.items() if count), "clean")
+
+    @property
+    def failed_states(self) -> list[Document]:
+        """The states in which sites failed."""
+        document = self.documents.get("verify")
+        runs = (document["runs"] or [document]) if document is not None else []
+        return [state for run in runs for state in run.get("states", ()) if state["failed"]]
+
+    @property
+    def unlooked(self) -> list[Line]:
+        """What was not looked at, and why: silence is no pass."""
+        return list(_unlooked(self))
+
+
+def _unlooked(dossier: Dossier) -> Iterator[Line]:
+    for verb, document in dossier.documents.items():
+        yield from (Line(name=f"{verb}: input", text=line) for line in document.get("trouble", ()))
+    if dossier.is_kernel:
+        for verb in _KERNEL_VERBS:
+            if verb not in dossier.documents:
+                yield Line(name=f"genpatch {verb}", text=f"is not in this report: {_WHAT[verb]}")
+    for verb, document in dossier.documents.items():
+        yield from _unasked(verb, document)
+        if verb != "compare":  # its notes say how it measures
+            yield from (Line(name=f"{verb}: note", text=line) for line in _notes(document))
+
+
+def _unasked(verb: str, document: Document) -> Iterator[Line]:
+    """Yield the rules, states, rows and patches of a document that nobody judged."""
+    for rule in document.get("rules", ()):
+        if rule["status"] in ("skipped", "error"):
+            broke = "failed: " if rule["status"] == "error" else ""
+            yield Line(name=f"{rule['rule']} {rule['name']}", text=f"{broke}{rule['reason'] or 'not decided'}")
+    untried: dict[str, list[str]] = {}
+    for state in document.get("states", ()) if verb == "verify" else ():
+        if state["skipped"]:
+            untried.setdefault(state["skipped"], []).append(state["state"])
+    for why, names in untried.items():
+        yield Line(name=f"{'state' if len(names) == 1 else 'states'} {', '.join(names)}", text=why)
+    for case in document.get("cases", ()):
+        if case["verdict"] in ("skipped", "unfinished") and document["about"] == "kernel":
+            yield Line(name=f"race: {case['transition']}", text=f"{case['verdict']}: {case['reason']}")
+    yield from (Line(name="patches", text=line) for line in document.get("skipped", ()))
+
+
+def _notes(document: Document) -> Sequence[str]:
+    notes = document.get("notes", ())
+    return list(dict.fromkeys(notes))
+
+
+_TITLES: dict[str, Any] = {
+    "race": lambda document: plural(len(document["subjects"]), "scheme") + ", explored",
+    "check": lambda document: plural(document["summary"]["patches"], "patch", "patches") + ", checked",
+    "prove": lambda document: (
+        f"Series on Linux {document['tree']['version']}: " + ("proved" if document["proved"] else "not proved")
+    ),
+}
+
+
+def dossiers_of(documents: Iterable[Document]) -> list[Dossier]:
+    """Return a dossier for each kernel, in the order of the documents; two of one verb are two kernels."""
+    found: list[Dossier] = []
+    for document in documents:
+        verb, (identity, source) = verb_of(document), _identity(document)
+        place = next((each for each in found if each.identity == identity and verb not in each.documents), None)
+        if place is None:
+            place = Dossier(number=len(found), identity=identity, source=source)
+            found.append(place)
+        place.documents[verb] = document
+    for dossier in found:
+        dossier.documents = dict(sorted(dossier.documents.items(), key=lambda item: _order(item[0])))
+    return found
+
+
+def _order(verb: str) -> int:
+    return _KERNEL_VERBS.index(verb) if verb in _KERNEL_VERBS else len(_KERNEL_VERBS)
+
+
+def _identity(document: Document) -> tuple[tuple[str, ...], Document | None]:
+    """Return what tells a kernel from others: its build-id if it has one, else release and path."""
+    images = [image for image in document.get("images", ()) if isinstance(image, dict) and "input" in image]
+    images.sort(key=lambda image: image["table"]["sorted"] is None)
+    source = images[0]["input"] if images else document.get("input")
+    if source is None:
+        return (str(document["schema"]), str(id(document))), None
+    if source["build_id"]:
+        return (source["build_id"],), source
+    return (source["kernel_release"] or "", source["path"]), source
+
+
+def rows_of(dossier: Dossier) -> Document | None:
+    """Return the sites of a dossier's kernel with what every verb says of them; None where none are listed."""
+    found = [
+        rows for verb in ("verify", "audit", "race") if verb in dossier.documents
+        if (rows := kernel_rows(dossier.documents[verb])) is not None
+    ]  # fmt: skip
+    if not found:
+        return None
+    first = max(found, key=lambda rows: len(rows["states"]))
+    same = [rows for rows in found if rows["func"] == first["func"]]
+    hits = {(hit["rule"], tuple(hit["sites"][:8]), len(hit["sites"])): hit for rows in same for hit in rows["hits"]}
+    return {**first, "hits": list(hits.values())}
