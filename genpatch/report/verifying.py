@@ -196,15 +196,7 @@ def verify_document(
     started = perf_counter()
     facts = Facts(image=image)
     chosen = _matching(facts, patterns) if patterns else None
-    if with_sites:
-        verification = verify(image, chosen=chosen, states=states, progress=progress)
-    else:
-        verification = prepare_verification(image)[0]
-        verification.notes.append("sites were not run, only BPF")
-    if with_bpf:
-        from ..verify.bpf.run import verify_bpf
-
-        verification.bpf = verify_bpf(image, progress=progress)
+    verification = _run(image, chosen, states, progress, with_sites=with_sites, with_bpf=with_bpf)
     facts = Facts(image=image, verification=verification)
     record = image_record(facts, run_rules(rules, facts), keep_sites=keep_sites)
     if keep_sleds and record.site_rows is not None:
@@ -237,6 +229,28 @@ def _with_sleds(rows: SiteRows, facts: Facts, verification: Verification) -> Sit
     tried = [state.name for state in verification.states if state.sites]
     states = sleds_in_states(facts, tried)
     return replace(rows, states=states, names=names_in(facts, states, tried))
+
+
+def _run(
+    image: KernelImage,
+    chosen: Any,
+    states: tuple[str, ...],
+    progress: Progress | None,
+    *,
+    with_sites: bool,
+    with_bpf: bool,
+) -> Verification:
+    """Run the sites of an image, bool[n], its BPF JIT, or both."""
+    if with_sites:
+        verification = verify(image, chosen=chosen, states=states, progress=progress)
+    else:
+        verification = prepare_verification(image)[0]
+        verification.notes.append("sites were not run, only BPF")
+    if with_bpf:
+        from ..verify.bpf.run import verify_bpf
+
+        verification.bpf = verify_bpf(image, progress=progress)
+    return verification
 
 
 def _modules(
