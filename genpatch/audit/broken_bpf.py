@@ -44,7 +44,7 @@ def _finding(result: BpfResult, failure: BpfFailure) -> Finding:
     subject = _SUBJECT.get(failure.promise, "{what} is wrong").format(what=failure.what)
     more = f" (and {failure.alike:,} more like it)" if failure.alike else ""
     of = (
-        f" of {result.cases:,}" if result.cases and failure.promise not in (BpfPromise.PROGRAM, BpfPromise.POKE) else ""
+        f" of {result.made:,}" if result.made and failure.promise not in (BpfPromise.PROGRAM, BpfPromise.POKE) else ""
     )
     kind = "program" if failure.promise in (BpfPromise.PROGRAM, BpfPromise.POKE) else "trampoline"
     counted = f"in {failure.cases:,}{of} {kind}{'s' * (failure.cases != 1 or bool(of))}"

@@ -63,7 +63,10 @@ def trace(
         ),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the call and how it ended, nothing between.")
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Leave out instructions: only the call (with --bpf all calls) and how it ended."
+        ),
     ] = False,
 ) -> None:
     """Run one function of a kernel and list what it does, from its entry until it returns.
@@ -80,6 +83,8 @@ def trace(
     from ..run.kernel import KernelBench
     from ..samples import resolve
 
+    if traced and bpf is not None:
+        raise UsageError("--traced and --bpf show two lives: leave out one of them")
     image = read_image(open_content(resolve(kernel)))
     if traced:
         if values or stub or quiet:
@@ -90,7 +95,8 @@ def trace(
     if bpf is not None:
         if stub:
             raise UsageError("--bpf runs nothing beside the trampoline: leave out --stub")
-        raise typer.Exit(_bpf(image, function, bpf, [text for value in values or () for text in _split(value)], quiet))
+        typed = [text for value in values or () for text in _split(value)]
+        raise typer.Exit(_bpf(image, function, bpf, typed, quiet, max_insns))
     bench = KernelBench(image)
     for text in stub or ():
         name, _, value = text.partition("=")
@@ -148,13 +154,23 @@ def _life(image: KernelImage, function: str, broken_lines: list[str]) -> Iterato
     yield from (f"note: {printable(note)}\n" for note in verification.notes)
 
 
-def _bpf(image: KernelImage, function: str, kinds: str, values: list[str], quiet: bool) -> int:
-    """Show one life of a BPF trampoline; return the exit status."""
+def _bpf(image: KernelImage, function: str, kinds: str, values: list[str], quiet: bool, budget: int) -> int:
+    """Show one life of a BPF trampoline; return the exit status.
+
+    Raises:
+        CallError: the function itself did not return.
+    """
+    from ..machine.outcome import Status
     from ..report.escape import printable
     from ..verify.bpf.trace import trace_bpf
 
-    lines, broken = trace_bpf(image, function, [kind.strip() for kind in kinds.split(",") if kind.strip()], values)
+    chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    lines, broken, ended = trace_bpf(image, function, chosen, values, budget=budget)
     write_out(printable(line) + "\n" for line in lines if not quiet or not line.startswith("0x"))
+    if ended is not None:
+        error = CallError(f"{function} does not return with these arguments: {ended.reason} at pc {ended.pc:#x}")
+        error.exit_code = OUT_OF_BUDGET if ended.status in (Status.BUDGET, Status.STUCK) else error.exit_code
+        raise error
     return int(broken > 0)
 
 

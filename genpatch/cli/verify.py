@@ -115,6 +115,8 @@ def verify(
         raise UsageError("--function picks sites of the kernel: leave out --modules")
     if bpf and (function or state or modules):
         raise UsageError("--bpf runs no sites: leave out --function, --state and --modules")
+    if bpf and not any(rule.code.startswith("GP35") for rule in rules):
+        raise UsageError("--bpf asks rules GP351 to GP357: select some of them")
     found = _modules_in(modules or [])
     with folder(svg), progress_line(quiet) as progress:
         document = verify_document(

@@ -40,11 +40,15 @@ def trampoline_arguments(facts: Facts) -> Iterator[Finding]:
     cookies; the functions around them program, start time and run context. The traced function must get its
     arguments as its caller left them; in a kernel built by clang t2-t6 too, where local functions take arguments.
 
+    A warning where no struct_ops of the kernel's own has as many arguments as it takes to go wrong; a note on t2-t6.
+
     ## Why it matters
     Programs decide on wrong values, and the traced function works on them.
 
     ## Remedy
-    Compare the frame that is laid out with the offsets that arguments are stored at and loaded from.
+    Compare the frame that is laid out with the offsets that arguments are stored at and loaded from. A trampoline for
+    struct_ops (INDIRECT) is called directly: what its caller passed on the stack begins at its frame pointer, while a
+    traced function's is 16 bytes above, behind the frame that stands for the function.
 
     ## References
     RISC-V psABI, integer calling convention; linux 6801b0aef79d ("riscv, bpf: Add 12-argument support for RV64 bpf

@@ -40,6 +40,8 @@ def trampoline_return(facts: Facts) -> Iterator[Finding]:
     caller; with ra, sp, s0-s11 as they were. The value is the function's, or that of the fmod_ret program that ended
     it, extended as the psABI wants.
 
+    A warning where only bits above an unsigned type's own are left: a program that clang has compiled clears them.
+
     ## Why it matters
     The kernel goes on at a wrong address, or a caller takes the leftovers of a register for a result.
 

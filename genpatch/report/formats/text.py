@@ -29,7 +29,7 @@ from . import RenderOptions
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..verifying import BpfRecord, RunRecord
+    from ..verifying import BpfFailureRecord, BpfRecord, RunRecord
 
 NAME = "text"
 DESCRIPTION = "a report for people, on a terminal"
@@ -39,6 +39,7 @@ MIN_WIDTH = 60
 MAX_SYMBOL = 120
 MAX_IMAGES = 12
 MAX_LISTINGS, MAX_LINES, LAST_LINES, MAX_NOTES = 6, 24, 6, 6
+_HEAD = 2
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "none": "bold green"}
 
 Part = tuple[str, str]
@@ -208,8 +209,13 @@ def _bpf(page: Page, bpf: BpfRecord) -> None:
         failed = made - passed
         cells = (f"{made:>8,}{passed:>10,}", "")
         page.labelled((f"  {what:34}", ""), cells, (f"{failed:>10,}", _STYLES["error"] if failed else "dim"))
-    asked = f"{bpf.trampolines:,} trampolines over {bpf.function}, {len(bpf.flags):,} of {bpf.accepted + bpf.refused:,}"
-    page.labelled(("  asked for ", "dim"), (f"{asked} combinations of flags ({bpf.refused:,} are refused)", ""))
+    refused = bpf.trampolines - bpf.made
+    asked = f"{bpf.trampolines:,} trampolines over {bpf.function}" + (f", {refused:,} are refused" if refused else "")
+    page.labelled(("  asked for ", "dim"), (asked, ""))
+    alike = bpf.accepted - len(bpf.flags)
+    flags = f"{len(bpf.flags):,} combinations; of {bpf.accepted + bpf.refused:,} the JIT refuses {bpf.refused:,}"
+    flags += f" and makes nothing else of {alike:,}" if alike else ""
+    page.labelled(("  flags     ", "dim"), (flags, ""))
     again = f"{bpf.detached:,} of them run again with a program detached; {bpf.pokes:,} pokes of programs' sleds"
     page.labelled(("  and       ", "dim"), (again, ""))
     for note in bpf.notes:
@@ -252,14 +258,25 @@ def _bpf_listings(page: Page, run: RunRecord) -> None:
     for failure in run.bpf.failures if run.bpf is not None else ():
         if failure.listing:
             page.line()
-            page.line((f"{failure.example}: {failure.promise} {failure.what}", "bold"))
-            _excerpt(page, _around(failure.listing))
+            page.line((f"{failure.example}: {failure.what}", "bold"))
+            _around(page, failure)
 
 
-def _around(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a listing up to a little behind the first thing that is wrong."""
-    wrong = next((number for number, line in enumerate(lines) if line.startswith("!!")), len(lines))
-    return lines[: wrong + LAST_LINES]
+def _around(page: Page, failure: BpfFailureRecord) -> None:
+    """Show how a listing begins, and what leads to the first thing that is wrong."""
+    lines = list(failure.listing)
+    wrong = next((number for number, line in enumerate(lines) if line.startswith("!!")), None)
+    if wrong is None:
+        lines.append(f"!! {failure.what}: {failure.got}, not {failure.expected}")
+        wrong = len(lines) - 1
+    end = wrong + LAST_LINES
+    start = max(_HEAD, end - MAX_LINES)
+    for line in lines[:_HEAD]:
+        page.plain(line, indent=2)
+    if start > _HEAD:
+        page.line((f"... {plural(start - _HEAD, 'line')} more", "dim"), indent=2)
+    for line in lines[start:end]:
+        page.plain(line, indent=2)
 
 
 def _excerpt(page: Page, lines: tuple[str, ...]) -> None:

@@ -151,7 +151,8 @@ def traced_function(verification: Verification, name: str = "") -> Traced:
             here = np.flatnonzero(terms.func[usable] == _U64(wanted))
             chosen = int(usable[here[0]]) if len(here) else None
     if name and chosen is None:
-        raise ImageError(image.path, expected=f"a traced function {name!r}", got="no site of that name")
+        why = "no symbol of that name" if image.address_of(name) is None else "no patch site there: notrace, or no sled"
+        raise ImageError(image.path, expected=f"a traced function {name!r}", got=why)
     if chosen is None:
         room = np.diff(terms.func[usable], append=terms.func[usable][-1:] + _U64(PAGE)).astype(np.int64)
         chosen = int(usable[np.argmax(room >= _SMALLEST)])

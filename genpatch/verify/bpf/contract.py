@@ -168,6 +168,10 @@ def as_register(values: U64Array, sizes: I64Array, signed: BoolArray) -> U64Arra
 class Values:
     """The numbers that go through trampolines; each slot of each lane has its own.
 
+    Args:
+        contract: of the lanes.
+        first: what the first lane counts as.
+
     Attributes:
         slots: uint64[n, k], arguments.
         returned: uint64[n], what the traced function returns.
@@ -175,12 +179,12 @@ class Values:
         full: uint64[n], all 64 bits that the last program with a kept value returned.
     """
 
-    def __init__(self, contract: Contract):
-        n = len(contract.cases)
+    def __init__(self, contract: Contract, first: int = 0):
+        n, self.first = len(contract.cases), first
         width = max(int(contract.slots.max(initial=0)), 1)
         if width > _MOST_SLOTS:
             raise ValueError(f"{width} argument slots")
-        lane, slot = np.arange(n, dtype=_U64)[:, None], np.arange(1, width + 1, dtype=_U64)[None, :]
+        lane, slot = np.arange(first, first + n, dtype=_U64)[:, None], np.arange(1, width + 1, dtype=_U64)[None, :]
         raw = _U64(_ARGUMENT | _LOW) + (slot << _U64(40)) + (lane << _U64(8))
         sizes, signed = np.zeros((n, width), np.int64), np.zeros((n, width), np.bool_)
         for row, case in enumerate(contract.cases):
@@ -192,7 +196,7 @@ class Values:
         self.slots = as_register(raw, sizes, signed)
         self.sizes = np.array([case.returns.size for case in contract.cases])
         self.signed = np.array([case.returns.signed for case in contract.cases])
-        number = np.arange(n, dtype=_U64) << _U64(4)
+        number = np.arange(first, first + n, dtype=_U64) << _U64(4)
         self.returned = as_register(_U64(0x0BAD_F00D_8765_4321) + number, self.sizes, self.signed)
         self.slot: U64Array = np.zeros(n, _U64)
         self.known: BoolArray = contract.sessions | np.array([bool(case.fmod) for case in contract.cases], np.bool_)
@@ -201,7 +205,9 @@ class Values:
 
     def of_program(self, contract: Contract, lanes: I64Array, numbers: I64Array) -> U64Array:
         """Return all 64 bits that programs return, uint64[m]; of fmod_ret 0, or an error where it stops the rest."""
-        spread = lanes.astype(_U64) * _U64(0x1_0001_0000) & _U64(0xFFFF_FFFF_7FFF_FFFF)  # bits 7, 15 and 31 stay set
+        spread = (lanes.astype(_U64) + _U64(self.first)) * _U64(0x1_0001_0000) & _U64(
+            0xFFFF_FFFF_7FFF_FFFF
+        )  # bits 7, 15 and 31 stay set
         value: U64Array = _U64(0x7177_0000_8000_8080) + spread + numbers.astype(_U64)
         stops = contract.stops[lanes] == contract.position[numbers]
         return np.where(contract.kind[numbers] == _FMOD, np.where(stops, _U64(_ERROR), _U64(0)), value)

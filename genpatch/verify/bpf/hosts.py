@@ -286,7 +286,10 @@ class _Hosts:
         life, lane = self.life, lanes[:1]
         if life.tell is None:
             return
-        self._say(lanes, f"BPF program {life.programs.all[int(numbers[0])].name}", ctx=A0)
+        name = life.programs.all[int(numbers[0])].name
+        if self.contract.flag(Flag.INDIRECT)[lane[0]]:
+            name = name.replace("fentry", "struct_ops")
+        self._say(lanes, f"BPF program {name}", ctx=A0)
         at, slots = int(self.engine.x[A0, lane[0]]), int(self.contract.slots[lane[0]])
         with suppress(Trap):
             words = self.memory.read(lane, at, 8 * (slots + 1))[0].view("<u8").tolist()
@@ -372,7 +375,8 @@ class _Hosts:
         life, x = self.life, self.engine.x
         wanted = self.contract.event(lanes, life.cursor[lanes])
         called = lanes[(wanted == ORIGINAL) | (x[RA, lanes] != life.first[RA, lanes])]
-        self._say(called, f"{life.traced.name} behind its sled", ra=RA, a0=A0)
+        how = "" if life.real else ", stood in for"
+        self._say(called, f"{life.traced.name} behind its sled{how}", ra=RA, a0=A0)
         going = self._expect(called, np.full(len(called), ORIGINAL))
         self._frames(going, "the traced function")
         slots = self.contract.slots[going]

@@ -23,18 +23,19 @@ from .bench import Traced
 from .cases import Case, Flag
 from .contract import Contract, Values
 from .interface import Interface
-from .jit import Built
+from .jit import ROOM, Built
 from .programs import Programs
 from .promises import BpfPromise
 
-__all__ = ["S0", "Breach", "Life"]
+__all__ = ["BUDGET", "S0", "Breach", "Life"]
 
 T0, S0 = 5, 8
 _SAVED = (SP, GP, TP, 8, 9, *range(18, 28))
 _LOCAL = (7, 28, 29, 30, 31)
 _ROOM = 1024
 """Bytes of stack above the sp that the traced function is called with: its caller's frame."""
-_BUDGET = 4_000
+BUDGET = 4_000
+"""Instructions between two things that happen."""
 _MOST_ROUNDS = 200
 _U64 = np.uint64
 
@@ -72,11 +73,14 @@ class Life:
         built: their trampolines.
         local: t2-t6 are arguments of local functions, too.
         real: let the traced function run, instead of a host function in its place.
+        first_lane: number that the numbers of the first lane are made from.
+        budget: instructions between two things that happen.
 
     Attributes:
         breaches: in the order in which they were seen.
         cursor: int64[n], how many events have happened.
         lost: bool[n], lanes that are no longer compared.
+        is_stranded: the traced function itself, which was let run, did not come back.
         insns: instructions executed.
         tell: called with a line for each thing that happens, if anybody wants to know.
         step, stepped: called before and after each instruction of lane 0, if there are no others.
@@ -90,6 +94,8 @@ class Life:
     built: Built
     local: bool
     real: bool = False
+    first_lane: int = 0
+    budget: int = BUDGET
     breaches: list[Breach] = field(default_factory=list)
     insns: int = 0
     tell: Callable[[str], None] | None = None
@@ -100,11 +106,12 @@ class Life:
         n = len(self.cases)
         self.engine, self.memory, self.scene = self.patcher.lanes, self.patcher.memory, self.patcher.scene
         self.contract = Contract(self.cases, self.programs)
-        self.values = Values(self.contract)
+        self.values = Values(self.contract, self.first_lane)
         self.cursor: I64Array = np.zeros(n, np.int64)
         self.lost: BoolArray = np.zeros(n, np.bool_)
         self.first: U64Array = first_values(n)
         self.above: U8Array = np.zeros(0, np.uint8)
+        self.is_stranded = False
 
     @property
     def stack_top(self) -> int:
@@ -159,9 +166,9 @@ class Life:
     def _run(self, stops: set[int]) -> None:
         engine = self.engine
         if self.step is None or self.stepped is None:
-            engine.run(_BUDGET)
+            engine.run(self.budget)
             return
-        for _ in range(_BUDGET):
+        for _ in range(self.budget):
             self.step(engine)
             engine.run(1)
             self.stepped(engine)
@@ -210,6 +217,11 @@ class Life:
         target = np.where(contract.to_parent, _U64(self.scene.parent), _U64(self.traced.body))[group]
         status, pc = engine.status[group], engine.pc[group]
         stopped = status == Status.STOPPED
+        if self.real:  # what a function does with arguments that somebody has thought of is no matter of its trampoline
+            start = self.built.start[group]
+            away = ~stopped & ~((pc >= start) & (pc < start + _U64(ROOM)))
+            self.is_stranded = bool(away.any())
+            self.lose(group[away])
         for kind in np.unique(status[~stopped & ~self.lost[group]]).tolist():
             here = (status == kind) & ~self.lost[group]
             reason = engine.outcome(int(group[here][0])).reason

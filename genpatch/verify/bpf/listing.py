@@ -11,13 +11,14 @@ from ...isa.encoding import REG_NAMES
 from ...isa.insn import decode
 from ...machine.lanes import Lanes
 from ...machine.memory import PAGE
-from ...machine.outcome import Status, Trap
+from ...machine.outcome import Outcome, Status, Trap
 from ...units import as_hex
 from .bench import Stage, call_trampolines
 from .cases import Case
 from .hosts import find_around, run
 from .jit import ROOM
-from .life import Life
+from .life import BUDGET, Life
+from .promises import BpfPromise
 
 __all__ = ["listing_of", "tell_life"]
 
@@ -25,23 +26,29 @@ _MOST_LINES = 20_000
 _CUT = 400
 
 
-def listing_of(stage: Stage, case: Case, most: int = _CUT) -> list[str]:
+def listing_of(stage: Stage, case: Case, most: int = _CUT, lane: int = 0) -> list[str]:
     """Return how a trampoline is reached, what it executes and what is called: a line for each.
 
     Args:
         stage: the kernel.
         case: which trampoline.
         most: lines at most; what is left out is said.
+        lane: whose numbers go through it.
     """
-    lines, _ = tell_life(stage, case)
+    lines, _, _ = tell_life(stage, case, lane=lane)
     if len(lines) > most:
         lines[most // 2 : -(most // 2)] = [f"... {len(lines) - most:,} lines are left out"]
     return lines
 
 
 def tell_life(
-    stage: Stage, case: Case, values: Sequence[int] | None = None, memory: Sequence[tuple[int, bytes]] = ()
-) -> tuple[list[str], int]:
+    stage: Stage,
+    case: Case,
+    values: Sequence[int] | None = None,
+    memory: Sequence[tuple[int, bytes]] = (),
+    budget: int = BUDGET,
+    lane: int = 0,
+) -> tuple[list[str], int, Outcome | None]:
     """Tell one trampoline's life.
 
     Args:
@@ -49,8 +56,10 @@ def tell_life(
         case: which trampoline.
         values: what its argument slots hold; the function itself is run then, and not only the host's in its place.
         memory: (address, bytes) of what they point to, in ascending order.
+        budget: instructions at most.
+        lane: whose numbers go through it.
     Returns:
-        (a line for each thing, how many promises were broken).
+        (a line for each thing, how many promises were broken, how the function itself ended if it did not return).
     """
     journey, trampolines = stage.trampolines([case])
     for start, data in memory:
@@ -59,14 +68,14 @@ def tell_life(
     built = trampolines.build()
     life = Life(
         journey.patcher, stage.interface, stage.programs, stage.traced, [case], built, bool(stage.image.is_clang),
-        values is not None,
+        values is not None, first_lane=lane, budget=budget,
     )  # fmt: skip
     if values is not None:
         life.values.slots[0, : len(values)] = np.array(values, np.uint64)
     start = int(built.start[0])
     lines = [f"trampoline: {case}", f"the dry run says {int(built.size[0])} bytes; it stands at {as_hex(start)}"]
     if not bool(built.accepted[0]):
-        return [*lines, f"it is not made: {built.why.get(0) or int(built.value[0])}"], 1
+        return [*lines, f"it is not made: {built.why.get(0) or int(built.value[0])}"], 1, None
     reached, why = call_trampolines(journey, stage.places.near, stage.places.far)
     lines += [why] if why else []
     life.tell = lines.append
@@ -77,8 +86,9 @@ def tell_life(
     lines.append(
         f"arrives at {as_hex(int(journey.patcher.lanes.pc[0]))} ({steps.place(int(journey.patcher.lanes.pc[0]))})"
     )
-    lines += _left_out(stage, int(journey.patcher.lanes.pc[0]))
-    return lines, len(life.breaches)
+    if any(each.promise is BpfPromise.ORIGINAL for each in life.breaches):
+        lines += _left_out(stage, int(journey.patcher.lanes.pc[0]))
+    return lines, len(life.breaches), journey.patcher.lanes.outcome(0) if life.is_stranded else None
 
 
 def _left_out(stage: Stage, pc: int) -> Iterator[str]:

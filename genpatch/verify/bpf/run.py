@@ -340,15 +340,15 @@ class _Gathered:
                     breach.promise, breach.what, 0, str(case), int(breach.expected[shortest]),
                     int(breach.got[shortest]), breach.note, is_requested,
                 )  # fmt: skip
-                self._list(self.found[key], case)
+                self._list(self.found[key], case, int(lanes[shortest]))
 
-    def _list(self, failure: BpfFailure, case: Case) -> None:
+    def _list(self, failure: BpfFailure, case: Case, lane: int) -> None:
         """Keep how the first of some failures came about."""
         listed = sum(bool(each.listing) for each in self.found.values())
         if failure.requested and listed < _MOST_LISTINGS and failure.promise is not BpfPromise.MADE:
             from .listing import listing_of
 
-            failure.listing = listing_of(self.stage, case)
+            failure.listing = listing_of(self.stage, case, lane=lane)
 
     def conclude(self) -> None:
         """Put the failures into the result, the worst first."""

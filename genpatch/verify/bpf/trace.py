@@ -9,11 +9,12 @@ from ...errors import UsageError
 from ...image.btf import Btf, Parameter
 from ...image.model import KernelImage
 from ...machine.memory import PAGE
+from ...machine.outcome import Outcome
 from ...run.arguments import read_argument
 from ...run.kernel import KernelBench
 from .cases import Argument, Case, Flag
 from .listing import tell_life
-from .programs import Programs
+from .programs import MOST, Programs
 from .run import stage_of
 
 __all__ = ["KINDS", "trace_bpf"]
@@ -24,7 +25,9 @@ _LARGEST = 16
 _ASIDE = 16 * PAGE
 
 
-def trace_bpf(image: KernelImage, function: str, kinds: Sequence[str], values: Sequence[str]) -> tuple[list[str], int]:
+def trace_bpf(
+    image: KernelImage, function: str, kinds: Sequence[str], values: Sequence[str], *, budget: int = 100_000
+) -> tuple[list[str], int, Outcome | None]:
     """Return one life of a trampoline over a function.
 
     Args:
@@ -32,8 +35,9 @@ def trace_bpf(image: KernelImage, function: str, kinds: Sequence[str], values: S
         function: its symbol.
         kinds: of KINDS, a program each.
         values: arguments as they are typed; with them the function itself is run.
+        budget: instructions at most.
     Returns:
-        (lines, how many promises were broken).
+        (lines, how many promises were broken, how the function itself ended if it did not return).
     Raises:
         UsageError: the function cannot be traced so.
         ImageError, TypesError: the kernel's trampolines cannot be run.
@@ -42,10 +46,10 @@ def trace_bpf(image: KernelImage, function: str, kinds: Sequence[str], values: S
     arguments, returns = _prototype(image, function, stage.interface.model.most)
     case = _case(stage.programs, kinds, arguments, returns)
     slots, memory = _slots(image, case, values) if values else (None, [])
-    lines, broken = tell_life(stage, case, slots, memory)
+    lines, broken, ended = tell_life(stage, case, slots, memory, budget)
     shown = ", ".join(f"{8 * each.size} bits" for each in arguments)
     head = f"{function}({shown}) at {stage.traced.func:#x}, traced by {', '.join(kinds)}"
-    return [head, *lines, *(f"note: {note}" for note in notes)], broken
+    return [head, *lines, *(f"note: {note}" for note in notes)], broken, ended
 
 
 def _prototype(image: KernelImage, function: str, most: int) -> tuple[tuple[Argument, ...], Argument]:
@@ -108,8 +112,11 @@ def _case(programs: Programs, kinds: Sequence[str], arguments: tuple[Argument, .
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise UsageError(f"--bpf {','.join(unknown)!r}: expected some of {', '.join(KINDS)}")
+    crowded = next((kind for kind in kinds if kinds.count(kind) > MOST), None)
+    if crowded is not None:
+        raise UsageError(f"--bpf: {kinds.count(crowded)} programs of kind {crowded}, {MOST} at most")
     if "struct_ops" in kinds:
-        if len(set(kinds)) > 1:
+        if len(kinds) > 1:
             raise UsageError("--bpf struct_ops: such a trampoline calls its one program and nothing else")
         flags = Flag.INDIRECT | (Flag.RET_FENTRY_RET if returns.size else Flag(0))
         return Case(flags=flags, arguments=arguments, returns=returns, fentry=(programs.find(0, 0),))
@@ -138,7 +145,8 @@ def _slots(image: KernelImage, case: Case, values: Sequence[str]) -> tuple[list[
         UsageError: there are too many or too few values, or one is none.
     """
     if len(values) != case.slots:
-        raise UsageError(f"expected {case.slots} values, one for each 8 bytes of arguments, got {len(values)}")
+        wanted = f"{case.slots} value{'s' * (case.slots != 1)}"
+        raise UsageError(f"expected {wanted}, one for each 8 bytes of arguments, got {len(values)}")
     bench = KernelBench(image)
     aside = bench.place(bytes(_ASIDE))
     read = [read_argument(bench, text) for text in values]

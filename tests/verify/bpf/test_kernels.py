@@ -91,7 +91,7 @@ def test_what_is_wrong_is_what_is_known(version: str) -> None:
 def test_a_real_function_between_fentry_and_fexit(
     version: str, function: str, values: list[str], seen: str, value: int
 ) -> None:
-    lines, broken = trace_bpf(kernel(version), function, ("fentry", "fexit"), values)
+    lines, broken, _ = trace_bpf(kernel(version), function, ("fentry", "fexit"), values)
     assert not broken
     slots = [line for line in lines if "it sees" in line]
     assert len(slots) == 2
@@ -102,7 +102,7 @@ def test_a_real_function_between_fentry_and_fexit(
 
 def test_eleven_arguments_of_a_real_function() -> None:
     values = ["buf:4", "buf:64", "10", "7", "7", "6", "buf:64", "buf:64", "5", "1", "3"]
-    lines, broken = trace_bpf(kernel("7.2"), "ZSTD_selectEncodingType", ("fentry", "fexit"), values)
+    lines, broken, _ = trace_bpf(kernel("7.2"), "ZSTD_selectEncodingType", ("fentry", "fexit"), values)
     assert not broken
     first, second = (line for line in lines if "it sees 11 argument slots" in line)
     assert first.endswith(", 0x5, 0x1, 0x3")
@@ -111,7 +111,7 @@ def test_eleven_arguments_of_a_real_function() -> None:
 
 @pytest.mark.parametrize("kinds", [("fentry",), ("fmod_ret",), ("fentry", "fmod_ret", "fexit"), ("struct_ops",)])
 def test_ten_arguments(kinds: tuple[str, ...]) -> None:
-    lines, broken = trace_bpf(kernel("7.2"), "__kernfs_create_file", kinds, ())
+    lines, broken, _ = trace_bpf(kernel("7.2"), "__kernfs_create_file", kinds, ())
     assert bool(broken) is ("struct_ops" in kinds)
     assert any("it sees 10 argument slots" in line for line in lines)
 
@@ -122,10 +122,12 @@ def test_ten_arguments(kinds: tuple[str, ...]) -> None:
         ("adjust_scalar_min_max_vals", ("fentry",), (), "by value: trampolines take 16 bytes at most"),
         ("ZSTD_buildCTable", ("fentry",), (), "takes 16 of arguments: trampolines take 12 at most"),
         ("bpf_fentry_test1", ("uprobe",), (), "expected some of fentry, fexit"),
+        ("bpf_fentry_test1", ("fexit",) * 4, (), "4 programs of kind fexit, 3 at most"),
+        ("bpf_fentry_test1", ("struct_ops",) * 2, (), "calls its one program and nothing else"),
         ("bpf_fentry_test1", ("fentry", "struct_ops"), (), "calls its one program and nothing else"),
-        ("bpf_fentry_test1", ("fentry",), ("1", "2"), "expected 1 values"),
-        ("no_such_function", ("fentry",), (), "no site of that name"),
-        ("arch_ftrace_ops_list_func", ("fentry",), (), "no site of that name"),
+        ("bpf_fentry_test1", ("fentry",), ("1", "2"), "expected 1 value, one for each"),
+        ("no_such_function", ("fentry",), (), "no symbol of that name"),
+        ("arch_ftrace_ops_list_func", ("fentry",), (), "no patch site there"),
     ],
 )
 def test_what_cannot_be_traced_is_said(
@@ -138,6 +140,13 @@ def test_what_cannot_be_traced_is_said(
 def test_sessions_are_refused_where_there_are_none() -> None:
     with pytest.raises(UsageError, match="has no such programs"):
         trace_bpf(kernel("6.12"), "bpf_fentry_test1", ("fsession",), ())
-    lines, broken = trace_bpf(kernel("7.2"), "bpf_fentry_test1", ("fsession",), ("41",))
+    lines, broken, _ = trace_bpf(kernel("7.2"), "bpf_fentry_test1", ("fsession",), ("41",))
     assert not broken
     assert sum("BPF program fsession 0" in line for line in lines) == 2
+
+
+def test_a_function_that_faults_with_what_it_was_given() -> None:
+    lines, broken, ended = trace_bpf(kernel("7.2"), "kernel_clone", ("fentry", "fexit"), ("0",))
+    assert (broken, ended is not None) == (0, True)
+    assert not any(line.startswith(("!!", "not executed")) for line in lines)
+    assert lines[-1].endswith("(kernel_clone+0x16)")
