@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from ..audit.model import plural
+from .bpf_changes import BpfChange, BpfChanges, BpfCounts, has_values, unit_of
 from .diffing import Broken, Diff, Pair, RaceChange, SiteChanges, StateChange
 from .escape import printable
 
@@ -39,6 +40,8 @@ def verdict_of(diff: Diff) -> str:
         for change in ("broken", "mended"):
             count = sum(each.change == change for each in changes)
             parts += [f"{plural(count, what)} {change}"] if count else []
+    failures = Counter(each.change for each in diff.bpf.failures if each.requested) if diff.bpf else Counter()
+    parts += [f"{plural(failures[each], 'BPF failure')} {each}" for each in ("new", "gone") if failures[each]]
     return "; ".join(parts) or "nothing to compare but what is above"
 
 
@@ -53,6 +56,8 @@ def _lines(diff: Diff, width: int, most: int) -> Iterator[str]:
     if diff.sites is not None:
         yield from _sites(diff.sites, width)
     yield from _states(diff.states, width)
+    if diff.bpf is not None:
+        yield from _bpf(diff.bpf, width, most)
     yield from _races(diff.races)
     if diff.notes:
         yield ""
@@ -148,6 +153,43 @@ def _states(states: Sequence[StateChange], width: int) -> Iterator[str]:
         for title, names in (("newly failing", state.broken), ("no longer", state.mended)):
             if names:
                 yield from _hanging("            ", f"{title}: {len(names):,}: {_some(names)}", width)
+
+
+def _bpf(bpf: BpfChanges, width: int, most: int) -> Iterator[str]:
+    """Yield counts of both kernels and the failures that they ask for; the others are counted."""
+    yield ""
+    yield from _hanging("bpf: ", f"{_bpf_counts(bpf.old)} -> {_bpf_counts(bpf.new)}", width)
+    asked = [each for each in bpf.failures if each.requested]
+    for each in asked[:most]:
+        yield from _hanging(f"  {each.change:<8}", _bpf_failure(each), width)
+    if len(asked) > most:
+        yield f"  ... {plural(len(asked) - most, 'more failure')}"
+    others = Counter(each.change for each in bpf.failures if not each.requested)
+    if others:
+        counted = ", ".join(f"{others[each]:,} {each}" for each in ("new", "gone", "same") if others[each])
+        text = f"with flags that nothing in the kernel asks for: {plural(others.total(), 'failure')} ({counted})"
+        yield from _hanging("  others  ", text, width)
+
+
+def _bpf_counts(counts: BpfCounts | None) -> str:
+    if counts is None:
+        return "not run"
+    return (
+        f"{counts.passed:,} of {plural(counts.made, 'trampoline')} and {counts.programs_passed:,} of "
+        f"{plural(counts.programs, 'program')} passed"
+    )
+
+
+def _bpf_failure(failure: BpfChange) -> str:
+    """Return a failure in words: who tells of it, what it is about, how often, and as with what."""
+    told = f"{failure.level} {failure.rule} " if failure.rule else ""
+    more = f" (and {failure.alike:,} more like it)" if failure.alike else ""
+    known = [count for count in dict.fromkeys((failure.cases_old, failure.cases_new)) if count]
+    counts = " -> ".join([*(f"{count:,}" for count in known[:-1]), plural(known[-1], unit_of(failure.promise))])
+    is_number = has_values(failure.promise, failure.expected, failure.got)
+    values = f": {failure.got} instead of {failure.expected}" if is_number else ""
+    note = f"; {failure.note}" if failure.note else ""
+    return f"{told}{failure.promise}: {failure.what}{more}: {counts}, as with {failure.example}{values}{note}"
 
 
 def _races(races: Sequence[RaceChange]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
+from .bpf_changes import BpfChanges, bpf_changes
 from .document import DIFF_SCHEMA, plain
 from .documents import Document, verb_of
 from .fingerprint import artefact_name, plain_symbol
@@ -138,6 +139,7 @@ class Diff:
     states: tuple[StateChange, ...]
     races: tuple[RaceChange, ...]
     notes: tuple[str, ...]
+    bpf: BpfChanges | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data for `json.dumps`."""
@@ -146,10 +148,12 @@ class Diff:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Levels of what is worse than it was: of findings, and errors for states and races."""
+        """Levels of what is worse than it was: of findings, also of those for BPF, and errors for states and races."""
         worse = [pair.level for pair in self.findings if pair.change in ("new", "grown")]
         worse += ["error" for state in self.states if state.change == "broken"]
         worse += ["error" for race in self.races if race.change == "broken"]
+        failures = self.bpf.failures if self.bpf is not None else ()
+        worse += [each.level for each in failures if each.change == "new" and each.level]
         return tuple(worse)
 
 
@@ -173,13 +177,17 @@ def compare_sides(old: Side, new: Side) -> Diff:
     if both and lacking:
         notes.append(f"sites: the document of the {' and of the '.join(lacking)} kernel has none (--sites)")
     first = both[0] if both else ""
+    bpf = bpf_changes(old["verify"], new["verify"]) if "verify" in both else None
+    if bpf is not None:
+        sides = ("old", bpf.old, bpf.why_old), ("new", bpf.new, bpf.why_new)
+        notes += [f"bpf: the {name} kernel's was not run: {why}" for name, counts, why in sides if counts is None]
     return Diff(
         old=_identity(old, first), new=_identity(new, first), compared=both,
         facts=tuple(_facts(old, new, both)), findings=tuple(pairs),
         sites=_site_changes(names_old, names_new, *asked) if names_old is not None and names_new is not None else None,
         states=tuple(_states(old["verify"], new["verify"])) if "verify" in both else (),
         races=tuple(_races(old["race"], new["race"])) if "race" in both else (),
-        notes=tuple(notes),
+        notes=tuple(notes), bpf=bpf,
     )  # fmt: skip
 
 

@@ -475,6 +475,23 @@ CHECK_JSON_SCHEMA: Schema = {
 }
 _SIDE = _record(input=_optional(DEFINITIONS["input"]), scheme=TEXT, verbs=_list(TEXT))
 _NAMED_BY_RULE = _list(_record(rule=RULE, level=LEVEL, kept=_list(TEXT), others=_list(TEXT), remark=TEXT))
+_BPF_COUNTS = _optional(
+    _record(
+        accepted=COUNT, refused=COUNT, trampolines=COUNT, made=COUNT, passed=COUNT, programs=COUNT,
+        programs_refused=COUNT, programs_passed=COUNT, pokes=COUNT, detached=COUNT,
+    )
+)  # fmt: skip
+_BPF_CHANGES = _record(
+    old=_BPF_COUNTS, new=_BPF_COUNTS, why_old=TEXT, why_new=TEXT,
+    failures=_list(
+        _record(
+            change={"enum": ["new", "gone", "same"]}, promise=TEXT, what=TEXT, alike=COUNT, requested=_BOOL,
+            rule={"description": "of the finding that tells of it, as its level; empty without one", **TEXT},
+            level={"enum": ["error", "warning", "note", ""]}, cases_old=COUNT, cases_new=COUNT, example=TEXT,
+            expected=ADDRESS, got=ADDRESS, note=TEXT,
+        )
+    ),
+)  # fmt: skip
 DIFF_JSON_SCHEMA: Schema = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": f"urn:genpatch:schema:{DIFF_SCHEMA.replace('/', ':')}",
@@ -517,6 +534,7 @@ DIFF_JSON_SCHEMA: Schema = {
         notes=_list(TEXT),
     ),
 }  # fmt: skip
+DIFF_JSON_SCHEMA["properties"]["bpf"] = _optional(_BPF_CHANGES)  # not required: documents of before it have none
 JSON_SCHEMAS = {
     "audit": AUDIT_JSON_SCHEMA,
     "verify": VERIFY_JSON_SCHEMA,

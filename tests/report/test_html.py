@@ -22,6 +22,7 @@ from genpatch.report.html.dossiers import dossiers_of
 from genpatch.report.html.pack import packed_failures, packed_rows
 from genpatch.report.html.witness import witness_rows
 from genpatch.report.site_columns import with_sites
+from tests.report.bpf_documents import body, failure, of_sample, record, told
 from tests.report.builders import (
     DOCUMENTS,
     HOSTILE,
@@ -188,6 +189,161 @@ def test_what_was_not_looked_at_is_said() -> None:
     assert names["GP310 landing-pads"] == "the configuration is not known"
     assert names["GP901 relocations"] == "failed: relocation type 77 is not known"
     assert set(names) >= {"genpatch verify", "genpatch race", "genpatch compare"}
+
+
+def test_rules_with_the_same_reason_stand_together() -> None:
+    names = {line.name: line.text for line in dossiers_of([faulty().as_json()])[0].unlooked}
+    assert names["GP301 frame-offsets, GP302 frame-readers"] == "no type information (.BTF) in the image"
+
+
+# -- BPF
+
+
+def page_about(*documents: dict[str, Any]) -> tuple[str, Outline]:
+    text = "".join(page_of(documents))
+    return text, Outline(text)
+
+
+def identifiers(outline: Outline) -> list[str]:
+    found = [each["id"] for _, each in outline.elements if each.get("id")]
+    assert len(found) == len(set(found))
+    return [str(each) for each in found]
+
+
+def links(outline: Outline) -> list[str]:
+    return [str(each["href"]) for tag, each in outline.elements if tag == "a"]
+
+
+def test_bpf_is_a_chapter_with_what_failed_and_how() -> None:
+    text, outline = page_about(of_sample("SKIP_BY_T0"))
+    assert text.index('id="k0-bpf"') < text.index('id="k0-bpf-0"')
+    assert "k0-verify" not in identifiers(outline)  # sites were not run
+    assert "#k0-bpf" in links(outline)
+    row = re.search(r"trampolines</th>(.*?)</tr>", text)
+    assert row is not None
+    assert re.findall(r">([\d,]+)</td>", row[1]) == ["9,562", "9,562", "3,078", "6,484"]
+    assert "Of 512 combinations of flags the JIT accepts 64 and refuses 448." in outline.shown
+    assert "bpf_fentry_test1" in outline.shown
+    (mark,) = re.findall(r"<mark>(.*?)</mark>", text)
+    assert mark == "!! the trampoline: 0xffffffff80001d48, not 0xffffffff80104300; it is left to there"
+    assert (
+        "As with CALL_ORIG|SKIP_FRAME, no argument: 0xffffffff80001d48 instead of 0xffffffff80104300" in outline.shown
+    )
+    folds = [each for tag, each in outline.elements if tag == "details" and "listing" in str(each.get("class"))]
+    assert folds
+    assert not any("open" in each for each in folds)
+    fold = text[text.index('<details class="unasked">') :]
+    assert fold.startswith(
+        '<details class="unasked"><summary>With flags that nothing in the kernel asks for: 364 times something else '
+        "happens than they say, in 1 way</summary>"
+    )
+
+
+def test_a_finding_about_bpf_leads_to_its_failure_and_to_no_site() -> None:
+    made = of_sample("NOT_EXTENDED")
+    text, outline = page_about(made)
+    wrong = text[text.index('id="k0-wrong"') : text.index('id="k0-unlooked"')]
+    assert [made["findings"][0]["rule"], made["findings"][1]["rule"]] == ["GP354", "GP354"]
+    assert re.findall(r'href="#([^"]*)"', wrong) == ["k0-bpf-0", "k0-bpf-1"]
+    assert {"k0-bpf-0", "k0-bpf-1"} <= set(identifiers(outline))
+    assert not re.search(r"\d sites?<|in the table", wrong)
+    anchors = re.findall(r'<article class="finding (\w+)" id="k0-bpf-(\d)">', text)
+    assert anchors == [("error", "0"), ("warning", "1")]
+    assert data_of(text)["kernels"][0]["images"] == []  # no table of sites, and so no filter by such a rule
+
+
+def test_failures_stand_with_the_worst_first_and_what_no_rule_judged_is_said() -> None:
+    some = [failure("mild"), failure("bad"), failure("alone", alike=1234)]
+    made = body(record(*some), told(some[0], "warning"), told(some[1]))
+    text, outline = page_about(made)
+    assert re.findall(r"</span> (mild|bad|alone)", text[text.index('id="k0-bpf"') :]) == ["bad", "mild", "alone"]
+    assert "no rule asked" in outline.shown
+    assert "and 1,234 more like it" in outline.shown
+
+
+def test_a_promise_that_is_about_no_number_shows_none() -> None:
+    one = failure("the dry run's size", promise="size", expected="0x0", got="0x86", note="the kernel warns")
+    _, outline = page_about(body(record(one)))
+    assert "As with CALL_ORIG, 2 arguments; the kernel warns." in outline.shown
+    assert "0x86" not in outline.shown
+
+
+def test_bpf_that_was_not_run_is_said_twice() -> None:
+    text, outline = page_about(of_sample("REFUSES"))
+    why = "the JIT makes no trampoline at all: it returns -22"
+    assert f"Not run: {why}" in outline.shown
+    names = {line.name: line.text for line in dossiers_of([of_sample("REFUSES")])[0].unlooked}
+    assert names["BPF trampolines and programs"] == f"were not run: {why}"
+    assert "nothing could be judged" in outline.shown
+    assert "nothing wrong was found" not in outline.shown
+    assert '<header class="verdict note">' in text
+
+
+def test_bpf_that_nobody_wanted_is_said_and_has_no_chapter() -> None:
+    _, outline = page_about(body(None))
+    assert "k0-bpf" not in identifiers(outline)
+    assert "#k0-bpf" not in links(outline)
+    assert "trampolines and programs of the kernel's BPF JIT were not run (--no-bpf)" in outline.shown
+
+
+def test_programs_that_were_not_run_are_said_and_notes_are_shown() -> None:
+    notes = ("bpf: programs were not run: no allocator", "bpf: IP_ARG makes no difference to the JIT")
+    made = body(record(notes=notes))
+    _, outline = page_about(made)
+    assert "IP_ARG makes no difference to the JIT" in outline.shown
+    told_of = [line.text for line in dossiers_of([made])[0].unlooked if line.name == "BPF"]
+    assert told_of == ["programs were not run: no allocator"]
+
+
+def test_states_that_were_not_tried_are_said_of_several_runs_too() -> None:
+    state = {"state": "direct", "what": "x", "sites": 0, "passed": 0, "failed": 0, "skipped": "no direct calls"}
+    run = {**body(None), "states": [state], "listings": [], "sequences": {}, "stores": []}
+    made = {**body(None), "runs": [run, {**run, "states": []}]}
+    names = {line.name: line.text for line in dossiers_of([made])[0].unlooked}
+    assert names["state direct"] == "no direct calls"
+
+
+def test_many_failures_are_counted() -> None:
+    some = [failure(f"thing {number}") for number in range(103)]
+    others = [failure(f"other {number}", requested=False, cases=2) for number in range(101)]
+    text, outline = page_about(body(record(*some, *others)))
+    assert len(re.findall(r'id="k0-bpf-\d+"', text)) == 100
+    assert "... and 3 more failures" in outline.shown
+    assert "202 times something else happens than they say, in 101 ways" in outline.shown
+    assert "... and 1 more failure" in outline.shown
+
+
+def test_hostile_names_of_bpf_are_shown_as_text() -> None:
+    bad = "".join(HOSTILE)
+    one = failure(bad, example=bad, note=bad, listing=(*HOSTILE, f"!! {SCRIPT}"), promise=bad)
+    made = body(
+        record(one, failure(bad, requested=False, example=bad), function=bad, flags=HOSTILE, notes=HOSTILE), told(one)
+    )
+    refused = {**body(record(trouble=bad)), "input": {**made["input"], "build_id": "aa" * 20}}
+    text, outline = page_about(made, refused)
+    assert "<img" not in text.split("<style>")[0] + text.split("</style>")[1]
+    assert not set("\u202e\u200b\x1b\x07\u2028") & set(text)
+    assert f"!! {SCRIPT}" in outline.shown
+    assert not any(EVENT.match(name) for _, attributes in outline.elements for name in attributes)
+    assert [tag for tag, _ in outline.elements].count("script") == 2
+    identifiers(outline)
+
+
+def test_two_kernels_say_what_became_of_bpf() -> None:
+    text, _ = page_about(of_sample(), of_sample("SKIP_BY_T0"))
+    diff = text[text.index('id="diff"') : text.index('id="k0"')]
+    shown = Outline(diff).shown
+    assert "1 BPF failure new" in shown
+    assert re.search(r"trampolines passed</th><td>9,562</td><td>3,078</td>", diff)
+    assert re.search(
+        r'<span class="badge error">new</span> <span class="rule">GP354</span> leaves: the trampoline', diff
+    )
+    assert "0 \u2192 6,484 trampolines" in shown
+    assert "With flags that nothing in the kernel asks for: 1 failure" in shown
+    back = Outline(page_about(of_sample("SKIP_BY_T0"), of_sample())[0]).shown
+    assert "1 BPF failure gone" in back
+    half = Outline(page_about(of_sample("REFUSES"), of_sample())[0]).shown
+    assert "bpf: the old kernel's was not run: the JIT makes no trampoline at all" in half
 
 
 def test_two_kernels_say_first_what_changed() -> None:

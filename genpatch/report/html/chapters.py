@@ -15,6 +15,7 @@ from ..escape import printable
 from ..gallery import pictures_of
 from ..rule_docs import rule_docs
 from ..views import LEVELS, rank
+from .bpf import bpf_chapter, failure_anchors
 from .dossiers import Dossier, rows_of
 from .pack import packed_failures, packed_rows
 from .witness import witness_rows
@@ -33,19 +34,21 @@ _MOST_LISTINGS = 12
 def chapter_of(dossier: Dossier) -> dict[str, Any]:
     """Return what the template and the scripts need of a kernel; `data` is for the scripts."""
     documents, rows = dossier.documents, rows_of(dossier)
-    findings = dossier.findings
+    findings, bpf = dossier.findings, bpf_chapter(dossier)
+    anchors = failure_anchors(bpf)
     return {
         "dossier": dossier,
         "worst": dossier.worst,
         "verdict": _verdict(dossier),
         "facts": list(_facts(dossier.first)) if dossier.is_kernel else [],
-        "findings": [_finding(dossier, each, number) for number, each in enumerate(findings[:_MOST_FINDINGS])],
+        "findings": [_finding(dossier, each, number, anchors) for number, each in enumerate(findings[:_MOST_FINDINGS])],
         "more_findings": max(len(findings) - _MOST_FINDINGS, 0),
         "unlooked": dossier.unlooked,
         "pictures": {verb: _pictures(dossier, document) for verb, document in documents.items()},
         "has_sites": rows is not None and rows["count"] > 0,
         "images": _images(dossier),
         "verify": _verify(documents["verify"]) if "verify" in documents else None,
+        "bpf": bpf,
         "race": _race(dossier, documents["race"]) if "race" in documents else None,
         "compare": _compare(documents["compare"]) if "compare" in documents else None,
         "prove": documents.get("prove"),
@@ -63,6 +66,8 @@ def _verdict(dossier: Dossier) -> str:
     document = dossier.first
     if verb_of(document) == "race" and not dossier.is_kernel:
         counts = [f"{count:,} {verdict}" for verdict, count in document["counts"].items() if count]
+    if not dossier.is_judged:
+        return "nothing could be judged"
     return ", ".join(counts) or "nothing wrong was found"
 
 
@@ -111,7 +116,7 @@ def _alignment(alignment: dict[str, int], sites: int) -> dict[str, Any]:
 # -- findings
 
 
-def _finding(dossier: Dossier, finding: Document, number: int) -> dict[str, Any]:
+def _finding(dossier: Dossier, finding: Document, number: int, anchors: dict[tuple[str, str], str]) -> dict[str, Any]:
     places = [{"text": f"{each['address']} {each['symbol']}".strip(), "address": each["address"]}
               for each in finding.get("examples", ())[:_MOST_PLACES]]  # fmt: skip
     if not places and finding.get("address"):
@@ -130,6 +135,7 @@ def _finding(dossier: Dossier, finding: Document, number: int) -> dict[str, Any]
         "image": name,
         "of_kernel": of_kernel,
         "known": finding.get("baseline") == "unchanged",
+        "bpf": anchors.get((finding["rule"], finding["message"]), "") if of_kernel else "",
         "places": places,
         "why": rule_docs(finding["rule"], finding["name"]).help_text if number < _EXPLAINED else "",
     }
@@ -163,9 +169,12 @@ def _images(dossier: Dossier) -> list[dict[str, Any]]:
 # -- verify
 
 
-def _verify(document: Document) -> dict[str, Any]:
+def _verify(document: Document) -> dict[str, Any] | None:
+    """Return what running the sites came to; None if only BPF was run."""
     runs = document["runs"] or [document]
     first = runs[0]
+    if not first.get("states") and len(runs) == 1:
+        return None
     return {
         "states": first.get("states", []),
         "promises": _promises(first),
@@ -174,7 +183,6 @@ def _verify(document: Document) -> dict[str, Any]:
         "stores": first.get("stores", []),
         "insns": document["insns"],
         "sites": first.get("sites", 0),
-        "bpf": first.get("bpf"),
         "modules": len(runs) - 1,
         "module_states": _module_states(runs[1:]),
     }

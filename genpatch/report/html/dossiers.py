@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...audit.model import plural
+from ..bpf_changes import bpf_of
 from ..documents import Document, verb_of
 from ..gallery import kernel_rows
 from ..views import LEVELS, rank
@@ -21,6 +22,8 @@ _WHAT = {
     "race": "interleavings were not explored",
     "compare": "other schemes were not measured",
 }
+_NOT_RUN = " not run: "
+"""What notes about BPF say of what could not be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,15 @@ class Dossier:
             return "error"
         if not self.is_kernel and any(case["verdict"] == "unsafe" for case in self._any.get("cases", ())):
             return "note"  # of schemes it is a result, not a fault
+        if not self.is_judged:
+            return "note"
         return next((level for level, count in self.counts.items() if count), "clean")
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether some rule gave a verdict, or no rule was asked."""
+        rules = [rule["status"] for document in self.documents.values() for rule in document.get("rules", ())]
+        return not rules or any(status not in ("skipped", "error") for status in rules)
 
     @property
     def failed_states(self) -> list[Document]:
@@ -143,20 +154,37 @@ def _unlooked(dossier: Dossier) -> Iterator[Line]:
 
 def _unasked(verb: str, document: Document) -> Iterator[Line]:
     """Yield the rules, states, rows and patches of a document that nobody judged."""
+    reasons: dict[str, list[str]] = {}
     for rule in document.get("rules", ()):
         if rule["status"] in ("skipped", "error"):
             broke = "failed: " if rule["status"] == "error" else ""
-            yield Line(name=f"{rule['rule']} {rule['name']}", text=f"{broke}{rule['reason'] or 'not decided'}")
-    untried: dict[str, list[str]] = {}
-    for state in document.get("states", ()) if verb == "verify" else ():
-        if state["skipped"]:
-            untried.setdefault(state["skipped"], []).append(state["state"])
-    for why, names in untried.items():
-        yield Line(name=f"{'state' if len(names) == 1 else 'states'} {', '.join(names)}", text=why)
+            reasons.setdefault(f"{broke}{rule['reason'] or 'not decided'}", []).append(f"{rule['rule']} {rule['name']}")
+    for why, names in reasons.items():
+        yield Line(name=", ".join(names), text=why)
+    if verb == "verify":
+        yield from _untried(document)
     for case in document.get("cases", ()):
         if case["verdict"] in ("skipped", "unfinished") and document["about"] == "kernel":
             yield Line(name=f"race: {case['transition']}", text=f"{case['verdict']}: {case['reason']}")
     yield from (Line(name="patches", text=line) for line in document.get("skipped", ()))
+
+
+def _untried(document: Document) -> Iterator[Line]:
+    """Yield what verify did not run: states, BPF trampolines, BPF programs."""
+    untried: dict[str, list[str]] = {}
+    run = (document.get("runs") or [document])[0]
+    for state in run.get("states", ()):
+        if state["skipped"]:
+            untried.setdefault(state["skipped"], []).append(state["state"])
+    for why, names in untried.items():
+        yield Line(name=f"{'state' if len(names) == 1 else 'states'} {', '.join(names)}", text=why)
+    bpf = bpf_of(document)
+    if bpf is None:
+        yield Line(name="BPF", text="trampolines and programs of the kernel's BPF JIT were not run (--no-bpf)")
+        return
+    if bpf["trouble"]:
+        yield Line(name="BPF trampolines and programs", text=f"were not run: {bpf['trouble']}")
+    yield from (Line(name="BPF", text=note.removeprefix("bpf: ")) for note in bpf["notes"] if _NOT_RUN in note)
 
 
 def _notes(document: Document) -> Sequence[str]:

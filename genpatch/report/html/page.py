@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...audit.model import plural
+from ..bpf_changes import has_values, unit_of
 from ..diff_text import verdict_of
 from ..diffing import Diff, compare_sides
 from ..documents import Document
@@ -56,6 +57,8 @@ def page_of(documents: Iterable[Document]) -> Iterator[str]:
         sides=[chapter for chapter in chapters if chapter["dossier"].is_kernel],
         diff_verdict=verdict_of(diff) if diff is not None else "",
         diff_worst=_worst(diff),
+        unit_of=unit_of,
+        has_values=has_values,
     )
 
 

@@ -30,3 +30,9 @@ const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's
 function option(value, text, chosen) {
   return make('option', { value, selected: value === chosen }, text);
 }
+
+// What a kernel is called where two of the same release must be told apart.
+function titleOf(kernel) {
+  const title = document.getElementById(`${kernel.anchor}-title`)?.textContent ?? '';
+  return `kernel ${Number(kernel.anchor.slice(1)) + 1}, ${title}`;
+}

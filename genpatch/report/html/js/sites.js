@@ -17,7 +17,8 @@ class SiteTable {
     this.holder = holder;
     this.wanted = {};
     this.controls = make('form', {
-      class: 'tools', role: 'search', 'aria-label': 'Filter the sites', submit: (event) => event.preventDefault(),
+      class: 'tools', role: 'search', 'aria-label': `Filter the sites of ${titleOf(kernel)}`,
+      submit: (event) => event.preventDefault(),
     });
     this.count = make('p', { role: 'status' });
     this.panel = make('div');
