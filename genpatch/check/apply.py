@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .model import FileDiff, Hunk, Line
 
@@ -16,8 +16,7 @@ MOST_TRIED = 2_000_000
 """Places that are tried for all hunks of a file; then each hunk is looked for where it says, and nowhere else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What came of it.
 
     Args:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from .preprocess import Taken
 from .source import constant
@@ -30,8 +32,7 @@ _MOST_INSNS = 4000
 _DEEPEST = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Insn:
+class Insn(NamedTuple):
     """An instruction.
 
     Args:
@@ -75,8 +76,7 @@ class Routine:
         return places[0] if len(places) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Macro:
+class _Macro(NamedTuple):
     parameters: tuple[tuple[str, str], ...]
     body: tuple[tuple[int, str], ...]
 
@@ -149,8 +149,11 @@ def _expand(
         _take(now, expanded, (line, place[1]), macros, depth + 1)
 
 
+@lru_cache(maxsize=2048)
 def _arguments(text: str) -> tuple[str, ...]:
     """Return operands, split at commas outside of parentheses."""
+    if "(" not in text and ")" not in text:
+        return tuple(each for part in text.split(",") if (each := part.strip()))
     found: list[str] = []
     depth, part = 0, ""
     for letter in text:

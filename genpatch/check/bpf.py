@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from .bpftramp import found_in
 from .cexec import NotRun, Obj
@@ -32,8 +32,7 @@ _EXIT = frozenset(("CALL_ORIG", "SKIP_FRAME", "IP_ARG"))
 _DIRECT = (frozenset(("INDIRECT",)), frozenset(("INDIRECT", "RET_FENTRY_RET")))
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Something that emitted code does wrong.
 
     Args:
@@ -43,6 +42,7 @@ class Fault:
         line: of the JIT that shows it, 0 if none does.
         message: in words.
         when: for which trampolines, in words.
+        setting: that shows it, None if it is no setting of a trampoline.
     """
 
     kind: str
@@ -51,10 +51,10 @@ class Fault:
     line: int
     message: str
     when: str = ""
+    setting: Setting | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Jit:
+class _Jit(NamedTuple):
     """The JIT of a tree.
 
     Args:
@@ -88,13 +88,21 @@ def new_faults(change: Change, *kinds: str) -> list[Problem]:
     found = [fault for faults, _ in after for fault in faults if fault.kind in kinds]
     if not found and not any(why for _, why in after):
         return []
-    before = [_judged(was, check) if was is not None else ((), "") for check in checks]
+    before = [
+        _judged(was, check, _shown(faults, kinds, why)) if was is not None else ((), "")
+        for check, (faults, why) in zip(checks, after, strict=True)
+    ]
     old = {fault.key for faults, _ in before for fault in faults}
     brought = [fault for fault in found if fault.key not in old]
     lost = [why for (_, why), (_, old_why) in zip(after, before, strict=True) if why and not old_why]
     if lost and not brought:
         raise Skip(f"{BPF} does what is not understood: {lost[0]}")
     return [_problem(change, group) for group in _grouped(brought)]
+
+
+def _shown(faults: Iterable[Fault], kinds: Iterable[str], why: str) -> frozenset[Setting | None] | None:
+    """Return the settings that show faults of some kinds; None for all, where some were not understood."""
+    return None if why else frozenset(fault.setting for fault in faults if fault.kind in kinds)
 
 
 def _grouped(faults: Iterable[Fault]) -> list[list[Fault]]:
@@ -161,29 +169,34 @@ def _link(texts: Texts) -> int | None:
     return _T0 if _T0 in found else found.pop() if len(found) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+_Asked = frozenset[Setting | None] | None
+"""Settings that are asked for, None among them for what is of no setting; None for all."""
+
+
+class _Check(NamedTuple):
     """Something that is judged by running functions of the JIT.
 
     Args:
         makes: kinds of faults.
         runs: the functions; where the first is not there, nothing is judged.
-        judge: yields the faults.
+        asks: what of the JIT it looks at beside its source.
+        judge: yields the faults; it may leave out settings that are not asked for, of trampolines.
     """
 
     makes: frozenset[str]
     runs: tuple[str, ...]
-    judge: Callable[[_Jit], Iterator[Fault]]
+    asks: tuple[str, ...]
+    judge: Callable[[_Jit, _Asked], Iterator[Fault]]
 
 
 @lru_cache(maxsize=32)
-def _judged(jit: _Jit, check: _Check) -> tuple[tuple[Fault, ...], str]:
-    """Return what is wrong, and why that is not known."""
-    if check.runs[0] not in trees_of(jit.source):
+def _judged(jit: _Jit, check: _Check, asked: _Asked = None) -> tuple[tuple[Fault, ...], str]:
+    """Return what is wrong, in all settings or at least in some, and why that is not known."""
+    if (asked is not None and not asked) or check.runs[0] not in trees_of(jit.source):
         return (), ""
     found: list[Fault] = []
     try:
-        found += check.judge(jit)
+        found += check.judge(jit, asked)
     except NotRun as why:
         return tuple(found), str(why)
     return tuple(found), ""
@@ -191,17 +204,21 @@ def _judged(jit: _Jit, check: _Check) -> tuple[tuple[Fault, ...], str]:
 
 def _runs_the_same(was: _Jit | None, now: _Jit, check: _Check) -> bool:
     """Tell whether all that is run for a check is the same in two trees."""
-    if was is None or replace(was, source=now.source) != now:
+    if was is None or any(getattr(was, name) != getattr(now, name) for name in check.asks):
         return False
     return same_code(was.source, now.source, check.runs)
 
 
-@lru_cache(maxsize=64)
 def _run(jit: _Jit, setting: Setting) -> Trace:
-    return run_jit(jit.source, jit.header, PREPARE, {}, setting)
+    return _prepared(jit.source, jit.header, setting)
 
 
-def _of_trampolines(jit: _Jit) -> Iterator[Fault]:
+@lru_cache(maxsize=64)
+def _prepared(source: str, header: str, setting: Setting) -> Trace:
+    return run_jit(source, header, PREPARE, {}, setting)
+
+
+def _of_trampolines(jit: _Jit, asked: _Asked) -> Iterator[Fault]:
     link = _T0 if jit.link is None else jit.link
     emitted = _poke(jit, near=False, call=True) if _GENERATE in trees_of(jit.source) else None
     if emitted is not None and emitted.events and emitted.events[-1].op == "jalr":
@@ -211,10 +228,17 @@ def _of_trampolines(jit: _Jit) -> Iterator[Fault]:
             yield Fault("frame", f"link {used}", (_GENERATE,), emitted.events[-1].line, text)
     for flags in (*_ENTRY, _EXIT):
         for count, other in ((3, False), (10, False), (10, True)):
+            setting = Setting(flags, count, other=other)
             if not other or "CALL_ORIG" in flags:  # what is not known includes programs that run at both ends
-                yield from _entered(jit, Setting(flags, count, other=other), link)
-    for flags in _DIRECT:
-        yield from _entered(jit, Setting(flags, 3), _RA)
+                yield from _entered(jit, setting, link) if asked is None or setting in asked else ()
+    for setting in (Setting(flags, 3) for flags in _DIRECT):
+        yield from _entered(jit, setting, _RA) if asked is None or setting in asked else ()
+    if asked is None or None in asked:
+        yield from _hashed(jit)
+
+
+def _hashed(jit: _Jit) -> Iterator[Fault]:
+    """Yield that a trampoline which is called directly lacks the hash that programs have."""
     program = run_jit(jit.source, jit.header, _PROLOGUE, {}, Setting(cfi=True))
     hash_at = max(0, _entry(jit, cfi=True) - _WORD) // 2
     if any(each.op == "data" and each.at == hash_at for each in program.events):
@@ -241,9 +265,10 @@ def _entered(jit: _Jit, setting: Setting, link: int) -> Iterator[Fault]:
     """Yield what a trampoline does wrong that is entered with the address to go back to in some register."""
     trace = _run(jit, setting)
     flags = " | ".join(sorted(setting.flags))
-    functions = _reached(jit, PREPARE)
     for kind, key, line, text in found_in(trace, setting, jit.sled, link, register_names(jit.header)):
-        yield Fault(kind, f"{key} {flags} {setting.arguments} {setting.other}", functions, line, text, flags)
+        functions = _reached(jit, PREPARE)
+        key = f"{key} {flags} {setting.arguments} {setting.other}"
+        yield Fault(kind, key, functions, line, text, flags, setting)
 
 
 def _reached(jit: _Jit, *names: str) -> tuple[str, ...]:
@@ -259,12 +284,12 @@ def _reached(jit: _Jit, *names: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _of_sizes(jit: _Jit) -> Iterator[Fault]:
+def _of_sizes(jit: _Jit, asked: _Asked) -> Iterator[Fault]:
     """Yield trampolines that come out longer than the dry run said."""
     for flags in (_ENTRY[0], _EXIT, _DIRECT[1]):
         setting = Setting(flags, 3 if "INDIRECT" in flags else 10)
-        for near in (False, True):
-            made, dry = (_run(jit, replace(setting, dry=dry, near=near)) for dry in (False, True))
+        for near in (False, True) if asked is None or setting in asked else ():
+            made, dry = (_run(jit, setting._replace(dry=dry, near=near)) for dry in (False, True))
             if made.halfwords <= dry.halfwords:
                 continue
             at = _first_longer(dry.events, made.events)
@@ -272,7 +297,7 @@ def _of_sizes(jit: _Jit) -> Iterator[Fault]:
             names = " | ".join(sorted(flags))
             text = f"a trampoline may be {more} bytes longer than its dry run says: what is emitted depends on an "
             text += "address that the dry run does not have"
-            yield Fault("size", f"size {names}", _reached(jit, PREPARE), at, text, names)
+            yield Fault("size", f"size {names}", _reached(jit, PREPARE), at, text, names, setting)
             break
 
 
@@ -284,7 +309,7 @@ def _first_longer(dry: list[Event], made: list[Event]) -> int:
     return 0
 
 
-def _of_programs(jit: _Jit) -> Iterator[Fault]:
+def _of_programs(jit: _Jit, asked: _Asked) -> Iterator[Fault]:
     """Yield what is wrong with how programs begin and end."""
     for cfi in (False, True):
         prologue = run_jit(jit.source, jit.header, _PROLOGUE, {}, Setting(other=True, cfi=cfi))
@@ -358,7 +383,7 @@ def _poke(jit: _Jit, *, near: bool, call: bool, nothing: bool = False) -> Trace:
     return run_jit(jit.source, jit.header, _GENERATE, args, Setting())
 
 
-def _of_pokes(jit: _Jit) -> Iterator[Fault]:
+def _of_pokes(jit: _Jit, asked: _Asked) -> Iterator[Fault]:
     """Yield what is written over a program's first instructions and is not as long as they are."""
     own = _own_sled(jit.header, jit.source)
     if own is None:
@@ -379,8 +404,13 @@ def _of_pokes(jit: _Jit) -> Iterator[Fault]:
 
 
 _CHECKS = (
-    _Check(frozenset(("frame", "original")), (PREPARE, _GENERATE, _PROLOGUE), _of_trampolines),
-    _Check(frozenset(("size",)), (PREPARE,), _of_sizes),
-    _Check(frozenset(("program",)), (_PROLOGUE, _EPILOGUE), _of_programs),
-    _Check(frozenset(("poke",)), (_GENERATE,), _of_pokes),
+    _Check(
+        frozenset(("frame", "original")),
+        (PREPARE, _GENERATE, _PROLOGUE),
+        ("header", "sled", "link", "core"),
+        _of_trampolines,
+    ),
+    _Check(frozenset(("size",)), (PREPARE,), ("header",), _of_sizes),
+    _Check(frozenset(("program",)), (_PROLOGUE, _EPILOGUE), ("header", "core"), _of_programs),
+    _Check(frozenset(("poke",)), (_GENERATE,), ("header",), _of_pokes),
 )

@@ -75,6 +75,10 @@ class Host:
         """Return a field of something that is no Obj."""
         raise NotRun(f"the field {name} is not known")
 
+    def place(self, base: Any, name: str) -> Any:
+        """Return the address of a field of something that is no Obj, or its value where these are not told apart."""
+        return self.field(base, name)
+
     def store(self, base: int, value: Any) -> None:
         """Take note of a store to an address; unless a host cares, it goes nowhere."""
 
@@ -422,6 +426,8 @@ def _e_id(expr: Expr) -> _Value:
 
 
 def _same(left: Any, right: Any) -> bool:
+    if left.__class__ is int and right.__class__ is int:
+        return bool(left == right)
     return bool(left is right if isinstance(left, Obj | Ref) or isinstance(right, Obj | Ref) else left == right)
 
 
@@ -457,10 +463,13 @@ _BINARY: dict[str, Callable[[int, int], int]] = {
 
 def _combined(op: str) -> Callable[[Any, Any], Any]:
     if op in ("==", "!="):
-        return lambda left, right: int(_same(left, right) == (op == "=="))
+        wanted = op == "=="
+        return lambda left, right: int(_same(left, right) == wanted)
     combine = _BINARY.get(op)
 
     def combined(left: Any, right: Any) -> Any:
+        if left.__class__ is int and right.__class__ is int and combine is not None:
+            return combine(left, right)
         if isinstance(right, int) and not isinstance(left, int) and op in ("+", "-"):
             return _moved(left, right if op == "+" else -right)
         if combine is None or not isinstance(left, int) or not isinstance(right, int):
@@ -587,6 +596,8 @@ def _e_addr(expr: Expr) -> _Value:
     made = _expression(inner)
     if inner[0] == "sub":
         return _element(inner, made)
+    if inner[0] == "field":
+        return _member(inner, made)
     if inner[0] != "id":
         return made
     name = inner[1]
@@ -596,6 +607,17 @@ def _e_addr(expr: Expr) -> _Value:
             return made(rt)
         found = rt.names[name]
         return found if isinstance(found, Obj) else Ref(rt.names, name)
+
+    return value
+
+
+def _member(expr: Expr, made: _Value) -> _Value:
+    """Return what gives the address of a field of a struct at an address, else its value."""
+    base, name = _expression(expr[1]), expr[2]
+
+    def value(rt: Interpreter) -> Any:
+        found = base(rt) if rt.typed else None
+        return rt.host.place(found, name) if isinstance(found, int) else made(rt)
 
     return value
 

@@ -4,32 +4,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 __all__ = ["MacroFunction", "computed", "macro_functions"]
 
 _TOKEN = re.compile(r"\s*(?:(0[xX][0-9a-fA-F]+|\d+)[uUlL]*|(\w+)|(<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!<>?:(),]))")
-_LEVELS = (
-    ("||",),
-    ("&&",),
-    ("|",),
-    ("^",),
-    ("&",),
-    ("==", "!="),
-    ("<", ">", "<=", ">="),
-    ("<<", ">>"),
-    ("+", "-"),
-    ("*",),
-)
+_RANKS = {
+    operator: rank
+    for rank, operators in enumerate(
+        (
+            ("||",),
+            ("&&",),
+            ("|",),
+            ("^",),
+            ("&",),
+            ("==", "!="),
+            ("<", ">", "<=", ">="),
+            ("<<", ">>"),
+            ("+", "-"),
+            ("*",),
+        )
+    )
+    for operator in operators
+}
+"""How tightly operators of two operands bind."""
 _MASK = (1 << 64) - 1
 _DEEPEST = 12
 _MOST_TOKENS = 400
 _FUNCTION = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)\(([\w, \t]*)\)((?:[^\n\\]|\\\n|\\[^\n])*)", re.M)
 
 
-@dataclass(frozen=True, slots=True)
-class MacroFunction:
+class MacroFunction(NamedTuple):
     """A macro with arguments.
 
     Args:
@@ -59,35 +66,46 @@ def computed(text: str, names: Mapping[str, str | int]) -> int | None:
         return None
 
 
-def _value(text: str, names: Mapping[str, str | int], depth: int) -> int:
+@lru_cache(maxsize=512)
+def _tokens(text: str) -> tuple[str, ...]:
     tokens: list[str] = []
-    at = 0
-    while at < len(text.rstrip()):
+    at, end = 0, len(text.rstrip())
+    while at < end:
         match = _TOKEN.match(text, at)
-        if match is None or len(tokens) > _MOST_TOKENS or depth <= 0:
+        if match is None or len(tokens) > _MOST_TOKENS:
             raise ValueError(text)
         tokens.append(match[1] or match[2] or match[3])
         at = match.end()
-    parser = _Parser(tokens, names, depth)
+    return tuple(tokens)
+
+
+def _value(text: str, names: Mapping[str, str | int], depth: int) -> int:
+    if depth <= 0:
+        raise ValueError(text)
+    parser = _Parser(_tokens(text), names, depth)
     value = parser.choice()
-    if parser.tokens:
+    if parser.at < len(parser.tokens):
         raise ValueError(text)
     return value & _MASK
 
 
 class _Parser:
-    def __init__(self, tokens: list[str], names: Mapping[str, str | int], depth: int) -> None:
+    def __init__(self, tokens: Sequence[str], names: Mapping[str, str | int], depth: int) -> None:
         self.tokens, self.names, self.depth = tokens, names, depth
+        self.at = 0
 
     def _takes(self, *tokens: str) -> str:
-        return self.tokens.pop(0) if self.tokens and self.tokens[0] in tokens else ""
+        if self.at < len(self.tokens) and self.tokens[self.at] in tokens:
+            self.at += 1
+            return self.tokens[self.at - 1]
+        return ""
 
     def _needs(self, token: str) -> None:
         if not self._takes(token):
             raise ValueError(token)
 
     def choice(self) -> int:
-        value = self._level(0)
+        value = self._ranked(0)
         if not self._takes("?"):
             return value
         first = self.choice()
@@ -95,12 +113,16 @@ class _Parser:
         other = self.choice()
         return first if value else other
 
-    def _level(self, level: int) -> int:
-        if level == len(_LEVELS):
-            return self._one()
-        value = self._level(level + 1)
-        while operator := self._takes(*_LEVELS[level]):
-            value = _apply(operator, value, self._level(level + 1)) & _MASK
+    def _ranked(self, lowest: int) -> int:
+        """Return the value of operands that operators join which bind as tightly as a rank, or more."""
+        value = self._one()
+        while self.at < len(self.tokens):
+            operator = self.tokens[self.at]
+            rank = _RANKS.get(operator, -1)
+            if rank < lowest:
+                break
+            self.at += 1
+            value = _apply(operator, value, self._ranked(rank + 1)) & _MASK
         return value
 
     def _one(self) -> int:
@@ -111,7 +133,8 @@ class _Parser:
             value = self.choice()
             self._needs(")")
             return value
-        token = self.tokens.pop(0)
+        token = self.tokens[self.at]
+        self.at += 1
         if token[0].isdigit():
             return int(token, 0)
         if token in ("BIT", "GENMASK"):
@@ -134,24 +157,26 @@ class _Parser:
 
 
 def _apply(operator: str, one: int, other: int) -> int:
-    if operator in ("<<", ">>") and other > 63:
+    if other > 63 and operator in ("<<", ">>"):
         raise ValueError(operator)
-    results = {
-        "||": lambda: int(bool(one or other)),
-        "&&": lambda: int(bool(one and other)),
-        "|": lambda: one | other,
-        "^": lambda: one ^ other,
-        "&": lambda: one & other,
-        "==": lambda: int(one == other),
-        "!=": lambda: int(one != other),
-        "<": lambda: int(one < other),
-        ">": lambda: int(one > other),
-        "<=": lambda: int(one <= other),
-        ">=": lambda: int(one >= other),
-        "<<": lambda: one << other,
-        ">>": lambda: one >> other,
-        "+": lambda: one + other,
-        "-": lambda: one - other,
-        "*": lambda: one * other,
-    }
-    return results[operator]()
+    return _RESULTS[operator](one, other)
+
+
+_RESULTS: dict[str, Callable[[int, int], int]] = {
+    "||": lambda one, other: int(bool(one or other)),
+    "&&": lambda one, other: int(bool(one and other)),
+    "|": lambda one, other: one | other,
+    "^": lambda one, other: one ^ other,
+    "&": lambda one, other: one & other,
+    "==": lambda one, other: int(one == other),
+    "!=": lambda one, other: int(one != other),
+    "<": lambda one, other: int(one < other),
+    ">": lambda one, other: int(one > other),
+    "<=": lambda one, other: int(one <= other),
+    ">=": lambda one, other: int(one >= other),
+    "<<": lambda one, other: one << other,
+    ">>": lambda one, other: one >> other,
+    "+": lambda one, other: one + other,
+    "-": lambda one, other: one - other,
+    "*": lambda one, other: one * other,
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..emit.tree import Tree
 from .apply import apply_hunks, reverted
@@ -73,8 +74,7 @@ class Change:
         return next((place for place in places if place.path in self.paths), places[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(NamedTuple):
     """A part of a patch that does not apply."""
 
     path: str

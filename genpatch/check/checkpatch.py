@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -61,7 +60,7 @@ def with_checkpatch(checked: Checked, tree: Tree, *, strict: bool) -> Checked:
         parts = [
             _with_findings(part, command, Path(here)) if part.patch is not None else part for part in checked.parts
         ]
-    return replace(checked, parts=tuple(parts))
+    return checked._replace(parts=tuple(parts))
 
 
 def _link(root: Path, here: Path) -> None:
@@ -88,10 +87,10 @@ def _with_findings(part: Judged, command: Sequence[str], here: Path) -> Judged:
             name = kind.lower().replace("_", "-")
             found[Finding(f"CP-{kind}", level, file, shown, message, part.patch.name, name)] = None
     outcomes = {each.rule: Outcome(each.rule, each.name, each.level, "fail", 0) for each in found}
-    counted = [replace(each, findings=sum(one.rule == each.rule for one in found)) for each in outcomes.values()]
+    counted = [each._replace(findings=sum(one.rule == each.rule for one in found)) for each in outcomes.values()]
     ran = Outcome("CP", "checkpatch", Level.ERROR, "pass")
     more = tuple(sorted(counted, key=lambda each: each.rule)) or (ran,)
-    return replace(part, findings=(*part.findings, *found), outcomes=(*part.outcomes, *more))
+    return part._replace(findings=(*part.findings, *found), outcomes=(*part.outcomes, *more))
 
 
 def _run(command: Sequence[str], here: Path, patch: Patch) -> Iterator[tuple[int, Level, str, str]]:

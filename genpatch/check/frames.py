@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .change import Change, Texts
 from .kconfig import ARCH, FILES, Kconfig, read_kconfig
@@ -17,7 +16,7 @@ from .preprocess import Taken, options_tested, preprocess
 from .structs import OFFSETS, PTRACE, Struct, Symbolic, offsets_of, structs_of
 
 if TYPE_CHECKING:
-    from .assembly import Routine
+    from .assembly import Insn, Routine
     from .trampoline import Call, Exit, Flow
 
 __all__ = [
@@ -54,15 +53,14 @@ Found = tuple[str, tuple[Place, ...], str, Options]
 """Something wrong in one configuration: what tells it from others, places, message."""
 FIXED = {"CONFIG_RISCV": True, "CONFIG_64BIT": True, "CONFIG_MMU": True, "CONFIG_FUNCTION_TRACER": True}
 """Options that are on in every configuration."""
-_ASSEMBLER = {"__ASSEMBLER__": "1", "__ASSEMBLY__": "1"}
+_ASSEMBLER = frozenset((("__ASSEMBLER__", "1"), ("__ASSEMBLY__", "1")))
 _MOST_OPTIONS = 9
 _NAME = re.compile(r"\w+")
 _ABOUT = re.compile(r"FREGS|FTRACE|FGRAPH")
 _DYNAMIC = "CONFIG_DYNAMIC_FTRACE"
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One assembly function in one configuration.
 
     Args:
@@ -169,10 +167,15 @@ def _may_be(kconfig: Kconfig, options: Options) -> bool:
     return kconfig.closed({name.removeprefix("CONFIG_"): state for name, state in options.items()}) is not None
 
 
-def taken(text: str, options: Options, given: Mapping[str, str] | None = None) -> Taken:
-    """Return a text in a configuration; what comes out the same is made once."""
+def taken(text: str, options: Options, given: frozenset[tuple[str, str]] = frozenset()) -> Taken:
+    """Return a text in a configuration, with some macros given; what comes out the same is made once."""
     on = frozenset(name for name in options_tested(text) if options.get(name, False))
-    return _taken(text, on, _wanted(text, frozenset(given.items())) if given else frozenset())
+    return _taken(text, on, _wanted(text, given) if given else given)
+
+
+@lru_cache(maxsize=256)
+def _macros(source: Taken) -> frozenset[tuple[str, str]]:
+    return frozenset(source.macros.items())
 
 
 @lru_cache(maxsize=256)
@@ -214,7 +217,7 @@ def _runs(
         structs = _both_structs(taken(header, options), taken(ptrace, options))
         symbolic = _symbolic(taken(offsets, options), frozenset(structs.values()))
         names = frozenset((each.name, str(each.value)) for each in symbolic.values() if each.value is not None)
-        given = taken(header, options, _ASSEMBLER).macros
+        given = _macros(taken(header, options, _ASSEMBLER))
         for path, text in assembly:
             if path == ASSEMBLY[0] and not options.get(_DYNAMIC, True):
                 continue  # kernel/Makefile leaves it out
@@ -239,10 +242,40 @@ def _symbolic(source: Taken, structs: frozenset[Struct]) -> dict[str, Symbolic]:
 @lru_cache(maxsize=256)
 def _flows(source: Taken, names: frozenset[tuple[str, str]]) -> list[tuple[Routine, Flow]]:
     from .assembly import routines_of
-    from .trampoline import flow_of
 
     values = {"SZREG": "8", **source.macros, **dict(names)}
-    return [(routine, flow_of(routine, values)) for routine in routines_of(source).values()]
+    return [(routine, _flow(routine, values)) for routine in routines_of(source).values()]
+
+
+_FLOWS: dict[tuple[object, ...], Flow] = {}
+_MOST_FLOWS = 256
+
+
+def _flow(routine: Routine, values: Mapping[str, str]) -> Flow:
+    """Return what is seen of a function; one that comes out the same in several configurations is followed once."""
+    from .trampoline import flow_of
+
+    insns = tuple(routine.insns)
+    known = tuple((name, values.get(name)) for name in _constants(insns, values))
+    labels = tuple((name, *places) for name, places in routine.labels.items())
+    key = (insns, labels, tuple(routine.odd), known)
+    if key not in _FLOWS:
+        if len(_FLOWS) >= _MOST_FLOWS:
+            _FLOWS.clear()
+        _FLOWS[key] = flow_of(routine, values)
+    return _FLOWS[key]
+
+
+def _constants(insns: Iterable[Insn], values: Mapping[str, str]) -> list[str]:
+    """Return the names in what instructions take, and those in their values."""
+    found: dict[str, None] = {}
+    waiting = [name for insn in insns for text in insn.args for name in _names(text)]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = None
+            waiting += _names(values[name]) if name in values else ()
+    return sorted(found)
 
 
 def is_trampoline(run: Run) -> bool:
@@ -329,8 +362,7 @@ def asked_of(change: Change) -> frozenset[str]:
     return asked_options(change.before, paths) | asked_options(change.after, paths)
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(NamedTuple):
     """The tracers' functions before and after a change, and the configurations, all of the same options."""
 
     before: Sequence[Run]

@@ -6,8 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
 from ..samples import resolve
@@ -29,8 +28,7 @@ _MOST_NAMES = 5
 _Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One finding of an audit or a verification.
 
     Args:
@@ -49,8 +47,7 @@ class Seen:
     functions: Counter[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """What audit and verify say of one kernel.
 
     Args:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .cexec import Host, Interpreter, NotRun, Obj, signed
-from .ctree import expression, trees_of
+from .ctree import FunctionTree, expression, trees_of
 from .source import calls, macros_of
 
 __all__ = [
@@ -21,10 +21,12 @@ __all__ = [
     "STRUCT",
     "Event",
     "Setting",
+    "Texts",
     "Trace",
     "entry_of",
     "register_names",
     "run_jit",
+    "texts_of",
 ]
 
 PREPARE = "__arch_prepare_bpf_trampoline"
@@ -45,11 +47,11 @@ STRUCT = 40
 """Bytes that a struct of the kernel's headers is taken to have."""
 _ANY = re.compile(r"E[A-Z0-9]{2,12}|(?:GFP|BPF|BTF)_[A-Z0-9_]+")
 """Names whose values make no difference as long as they differ."""
+_IS_SHORT = re.compile(r"is_(\d{1,2})b_(?:int|check)")
 _TABLES = ("BPF_TRAMP_FENTRY", "BPF_TRAMP_FEXIT", "BPF_TRAMP_MODIFY_RETURN")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What a run takes for granted.
 
     Args:
@@ -69,8 +71,7 @@ class Setting:
     cfi: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An instruction, or several that do one thing.
 
     Args:
@@ -199,25 +200,62 @@ def _struct_sizes(text: str) -> Mapping[str, int]:
     return found
 
 
+class _Functions(Mapping[str, FunctionTree]):
+    """The functions of bpf_jit_comp64.c, and those of bpf_jit.h that take nothing and emit nothing."""
+
+    def __init__(self, source: str, header: str) -> None:
+        self._own, self._trees = trees_of(header), trees_of(source)
+        names = (name for name in self._own if not name.startswith(("rv_", "emit")))
+        self.names = frozenset((*self._trees, *(name for name in names if not self._own.parameters_of(name))))
+
+    def __getitem__(self, name: str) -> FunctionTree:
+        if name not in self.names:
+            raise KeyError(name)
+        return self._trees[name] if name in self._trees else self._own[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Texts:
+    """What the JIT's two texts define, whatever it is run for."""
+
+    offset = 16
+    """Taken for where a member is in its struct."""
+
+    def __init__(self, source: str, header: str) -> None:
+        self.header = header
+        self.functions = _Functions(source, header)
+        self.structs = _struct_sizes(header)
+        self.registers = _enumerated(header + source)
+        self.macros = {**macros_of(header), **macros_of(source)}
+        self.regmap = re.findall(r"\[(BPF_REG_\w+)\]\s*=\s*(RV_REG_\w+)", source)
+
+
+texts_of = lru_cache(maxsize=8)(Texts)
+
+
 class _Jit(Host):
     """What the JIT's functions ask for."""
 
     def __init__(self, source: str, header: str, setting: Setting) -> None:
         self.setting = setting
-        own = trees_of(header)
-        plain = {name: own[name] for name in own if not name.startswith(("rv_", "emit")) and not own[name].parameters}
-        self.functions = {**plain, **trees_of(source)}
-        self.structs = _struct_sizes(header)
+        self.texts = texts_of(source, header)
+        self.functions = self.texts.functions
         self.interpreter = Interpreter(self.functions, self)
-        self.registers = _enumerated(header + source)
-        self.macros = {**macros_of(header), **macros_of(source)}
         self.source = source
         self.trace = Trace()
         self.quiet = 0
         self.later: dict[int, Obj] = {}
         self.numbers: dict[str, int] = {}
         self.known: dict[str, Any] = {}
-        self.emitted = _memory(source, header, replace(setting, flags=frozenset(), arguments=0))
+        self.emitted = _memory(source, header, setting._replace(flags=frozenset(), arguments=0))
         self.ctx = Obj("ctx")
         image, rw = (0, 0) if setting.dry else (_IMAGE, _RW_IMAGE)
         self.ctx.fields |= {"ninsns": 0, "insns": rw, "ro_insns": image}
@@ -265,12 +303,12 @@ class _Jit(Host):
         return self.known[name]
 
     def _ident(self, name: str) -> Any:
-        if name in self.registers:
-            return self.registers[name]
-        if name in self.macros:
+        if name in self.texts.registers:
+            return self.texts.registers[name]
+        if name in self.texts.macros:
             outer, self.interpreter.names = self.interpreter.names, {}
             try:
-                return self.interpreter.value(expression(self.macros[name][0]))
+                return self.interpreter.value(expression(self.texts.macros[name][0]))
             finally:
                 self.interpreter.names = outer
         if name.startswith("CONFIG_"):
@@ -291,8 +329,8 @@ class _Jit(Host):
 
     def _regmap(self) -> Obj:
         obj = Obj("regmap")
-        for index, register in re.findall(r"\[(BPF_REG_\w+)\]\s*=\s*(RV_REG_\w+)", self.source):
-            obj.fields[self.ident(index)] = self.registers.get(register, 0)
+        for index, register in self.texts.regmap:
+            obj.fields[self.ident(index)] = self.texts.registers.get(register, 0)
         return obj
 
     def field(self, base: Any, name: str) -> Any:
@@ -318,7 +356,7 @@ class _Jit(Host):
         return int(self.setting.other)
 
     def call(self, name: str, args: Sequence[Any], line: int) -> Any:
-        if name in self.functions and name not in ("emit_imm", "emit_call"):
+        if name in self.functions.names and name not in ("emit_imm", "emit_call"):
             return NotImplemented
         if name in ("emit_imm", "emit_call"):
             return self._whole(name, args, line)
@@ -330,7 +368,7 @@ class _Jit(Host):
             return obj
         if name == "cfi_get_offset":
             return _WORD if self.setting.cfi else 0
-        if name == "sizeof" and (known := self.structs.get(args[0].removeprefix("struct "))) is not None:
+        if name == "sizeof" and (known := self.texts.structs.get(args[0].removeprefix("struct "))) is not None:
             return known
         given = _arithmetic(name, args)
         if given is not None:
@@ -386,13 +424,13 @@ class _Jit(Host):
 def _arithmetic(name: str, args: Sequence[Any]) -> int | None:
     """Return what a macro of the kernel's headers gives, if it is one that is known."""
     numbers = [each for each in args if isinstance(each, int)]
-    if (match := re.fullmatch(r"is_(\d{1,2})b_(?:int|check)", name)) is not None and numbers:
+    if name.startswith("is_") and (match := _IS_SHORT.fullmatch(name)) is not None and numbers:
         limit = 1 << (int(match[1]) - 1)
         return int(-limit <= numbers[0] < limit)
     if name == "sizeof":
         return _SIZES.get(args[0], STRUCT if "struct" in args[0] else 8)
     if name == "offsetof":
-        return 16
+        return Texts.offset
     if name in ("round_up", "ALIGN") and len(numbers) == 2 and numbers[1] > 0:
         return -(-numbers[0] // numbers[1]) * numbers[1]
     if name in ("min_t", "min", "max_t", "max") and len(numbers) >= 2:  # a type may stand before the two

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .cexec import NotRun
 from .jit import STRUCT, Event
@@ -25,8 +25,7 @@ _NOTHING = frozenset(("nop", "data", "fence"))
 _BRANCHES = frozenset(("beq", "bne", "blt", "bge", "bltu", "bgeu"))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that was made.
 
     Args:
@@ -109,8 +108,9 @@ class Machine:
     def _step(self, event: Event) -> None:
         if event.op in _NOTHING:
             return
-        if any(not isinstance(each, int) for each in event.args) or not event.args:
-            raise NotRun(f"an instruction {event.op} of what are no numbers")
+        for each in event.args or ("",):
+            if not isinstance(each, int):
+                raise NotRun(f"an instruction {event.op} of what are no numbers")
         if event.op in _KNOWN:
             if event.op != "call" and not 0 <= event.args[0] < 32:
                 raise NotRun(f"register {event.args[0]}")

@@ -69,8 +69,10 @@ class Kconfig:
         depends: list[str] = []
         is_help = False
         for line in [*text.replace("\\\n", " ").split("\n"), "comment"]:
+            if (is_help or now is None) and line[:1].isspace():
+                continue
             code = line.split("#")[0].rstrip() if "$(" not in line else line.rstrip()
-            if not code or (code[0].isspace() and (is_help or now is None)):
+            if not code:
                 continue
             if not code[0].isspace():
                 if now is not None:

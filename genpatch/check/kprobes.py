@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .cexec import Host, Interpreter, NotRun, Obj, Ref
 from .ctree import trees_of
@@ -28,8 +27,7 @@ _FILLER = 0xEE
 _MOST = 64
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeFault:
+class ProbeFault(NamedTuple):
     """Something that a probe does wrong.
 
     Args:

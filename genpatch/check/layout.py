@@ -6,8 +6,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..emit.kbuild import Assignment, assignments
 from .change import Texts
@@ -32,8 +32,7 @@ _TEST = re.compile(
 _RETURN = re.compile(r"(?:\bif \(IS_ENABLED\((\w+)\)\)\s*(?:\{\s*)?)?\breturn ([^;]+);")
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """One configuration.
 
     Args:

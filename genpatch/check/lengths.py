@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .ctree import Expr, FunctionTree, Trees, expression, parts_of
 from .source import macros_of
@@ -41,8 +42,7 @@ _POINTER = 8
 _MOST_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A call that is given bytes and their number.
 
     Args:

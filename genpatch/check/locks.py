@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .change import Change
 from .ctree import Expr, FunctionTree, Stmt, Trees, parts_of
@@ -45,8 +45,7 @@ def text_sources(change: Change) -> Iterator[tuple[str, dict[str, Function], dic
             yield path, old, new
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(NamedTuple):
     """Something that is taken and given back.
 
     Args:
@@ -73,8 +72,7 @@ LOCKS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LockFault:
+class LockFault(NamedTuple):
     """A way through a function on which something is not taken and given back in turn.
 
     Args:
@@ -88,8 +86,7 @@ class LockFault:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """What holds at some place.
 
     Args:

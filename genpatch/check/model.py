@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .change import Change
@@ -27,8 +27,7 @@ class Skip(Exception):  # noqa: N818 - not an error: a rule that lacks its facts
     """Raised by a rule that cannot judge a patch; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a hunk.
 
     Args:
@@ -40,8 +39,7 @@ class Line:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hunk:
+class Hunk(NamedTuple):
     """A hunk.
 
     Args:
@@ -57,8 +55,7 @@ class Hunk:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileDiff:
+class FileDiff(NamedTuple):
     """What a patch does to a file.
 
     Args:
@@ -81,8 +78,7 @@ class FileDiff:
         return self.new or self.old or ""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageLine:
+class MessageLine(NamedTuple):
     """A line of a commit message, and its line in the input."""
 
     text: str
@@ -114,8 +110,7 @@ class Patch:
     raw: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Something wrong.
 
     Args:
@@ -137,16 +132,14 @@ class Finding:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A line of a file of the tree, the first line is 1."""
 
     path: str
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Something wrong with a tree; what was there before a patch is not the patch's.
 
     Args:
@@ -194,8 +187,7 @@ class Rule:
         return self.of_message is None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a rule on one patch.
 
     Args:

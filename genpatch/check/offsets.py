@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from .preprocess import Taken
 from .source import calls, constant, functions_of
@@ -32,8 +32,7 @@ _DEEPEST = 5
 _MOST = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """A place that a function reads, writes, or counts distances from.
 
     Args:

@@ -13,7 +13,7 @@ from .ctree import FunctionTree, expression, trees_of
 from .source import constant, macros_of
 from .words import Words
 
-__all__ = ["POKE", "PokeFault", "poke_faults"]
+__all__ = ["POKE", "PokeFault", "arguments", "poke_faults"]
 
 POKE = "bpf_arch_text_poke"
 _MAKES = "gen_jump_or_nops"
@@ -34,19 +34,24 @@ class PokeFault(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def poke_faults(source: str, header: str) -> tuple[PokeFault, ...]:
+def poke_faults(source: str, header: str, core: str) -> tuple[PokeFault, ...]:
     """Return what bpf_arch_text_poke() does wrong.
 
     Args:
         source: bpf_jit_comp64.c.
         header: bpf_jit.h.
+        core: bpf_jit_core.c, which says where programs are entered.
     Raises:
         NotRun: it does something that is not understood.
     """
     trees = trees_of(source)
     tree = trees.get(POKE)
-    if tree is None or _MAKES not in trees:
-        raise NotRun(f"{POKE}() or {_MAKES}() is not there")
+    if tree is None:
+        raise NotRun(f"{POKE}() is not there")
+    if _MAKES not in trees:
+        from .pokeentry import entry_faults
+
+        return entry_faults(source, header, core)
     macros = {name: value for text in (header, source) for name, (value, _) in macros_of(text).items()}
     count = constant(macros.get("RV_FENTRY_NINSNS", ""), macros, {})
     if count is None or not 0 < count <= 8 or tree.types.count(_TYPE) not in (1, 2):
@@ -63,6 +68,25 @@ def poke_faults(source: str, header: str) -> tuple[PokeFault, ...]:
 def _joined(message: str, keys: Mapping[str, None]) -> PokeFault:
     """Return a fault of several pokes; the keys of those are in words."""
     return PokeFault(f"{message} {', '.join(keys)}", f"{message} ({', '.join(keys)})")
+
+
+def arguments(tree: FunctionTree, types: tuple[str, str], addresses: Sequence[int]) -> list[Any]:
+    """Return arguments of a poke by the types of its parameters: kinds and addresses in order.
+
+    Raises:
+        NotRun: it takes something else.
+    """
+    kinds = [_TYPES[kind] for kind in types if tree.types.count(_TYPE) == 2 or kind != _NOP]
+    left = list(addresses)
+    given: list[Any] = []
+    for kind in tree.types:
+        if kind == _TYPE:
+            given.append(kinds.pop(0))
+        elif kind == "void *" and left:
+            given.append(left.pop(0))
+        else:
+            raise NotRun(f"an argument that is a {kind}")
+    return given
 
 
 class _Poke(Words):
@@ -87,7 +111,7 @@ class _Poke(Words):
         there = [("other", at) for at in range(self.count)] if is_stale else self._sled(old, types[0])
         self.memory = {_IP + _WORD * at: word for at, word in enumerate(there)}
         before = dict(self.memory)
-        failed = bool(self.runner.run(POKE, self._arguments(tree, types, (_IP, old, new))))
+        failed = bool(self.runner.run(POKE, arguments(tree, types, (_IP, old, new))))
         names = " to ".join({_CALL: "a call", _JUMP: "a jump", _NOP: "nothing"}[kind] for kind in types)
         if is_stale:
             if self.memory != before:
@@ -101,20 +125,6 @@ class _Poke(Words):
             yield PokeFault(names, f"{POKE}() fails for instructions that are as it is told")
         elif self.memory != wanted:
             yield PokeFault(names, f"{POKE}() leaves other instructions than it is told")
-
-    def _arguments(self, tree: FunctionTree, types: tuple[str, str], addresses: Sequence[int]) -> list[Any]:
-        """Return arguments by the types of the parameters: kinds and addresses in order."""
-        kinds = [_TYPES[kind] for kind in types]
-        left = list(addresses)
-        given: list[Any] = []
-        for kind in tree.types:
-            if kind == _TYPE:
-                given.append(kinds.pop(0))
-            elif kind == "void *" and left:
-                given.append(left.pop(0))
-            else:
-                raise NotRun(f"an argument that is a {kind}")
-        return given
 
     def ident(self, name: str) -> Any:
         """Return a constant, or the address of what is elsewhere."""

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..emit.tree import Tree
 from ..errors import GenpatchError
@@ -20,8 +21,7 @@ DOES_NOT_APPLY = "GP510"
 _RANK = {Level.ERROR: 0, Level.WARNING: 1, Level.NOTE: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What came of one patch, or of an image beside the patches.
 
     Args:
@@ -41,8 +41,7 @@ class Judged:
     patch: Patch | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """What came of a series.
 
     Args:
@@ -65,7 +64,7 @@ class Checked:
 
     def with_parts(self, *parts: Judged) -> Checked:
         """Return the same and something more."""
-        return replace(self, parts=(*self.parts, *parts))
+        return self._replace(parts=(*self.parts, *parts))
 
 
 def check_patches(

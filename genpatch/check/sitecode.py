@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .cexec import Interpreter, NotRun, Obj, Ref
@@ -40,8 +39,7 @@ class SiteFault(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """ftrace.c in one configuration.
 
     Args:

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 __all__ = ["Function", "calls", "code_of", "constant", "functions_of", "line_at", "macros_of"]
 
 _NOT_CODE = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'", re.S)
 _ONE_LINE = re.compile(r"^[A-Za-z_][^;\n{}=]{0,200}?\b(\w{1,100})\([^;{}\n]{0,200}\)[ \t]*\{[^\n]*\}[ \t]*$", re.M)
+_BRACED = re.compile(r"^[A-Za-z_][^\n{]*\{[^\n]*\}[ \t]*$", re.M)
+"""What may be one, found in less time."""
 _NAME = re.compile(r"\b(\w+)\(")
 _LONGEST_HEAD = 2000
 _KEYWORDS = frozenset(("if", "for", "while", "switch", "return", "sizeof", "do", "defined"))
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """A function of a file, all its definitions taken together.
 
     Args:
@@ -68,7 +69,8 @@ def functions_of(text: str) -> Mapping[str, Function]:
         end = last + 2
         if (name := _NAME.search(head)) is not None and "=" not in head:
             _add(found, name[1], head, code[start + 1 : end], line_at(code, head_at + name.start(1)))
-    for match in _ONE_LINE.finditer(code):
+    likely = (_ONE_LINE.match(code, each.start()) for each in _BRACED.finditer(code))
+    for match in filter(None, likely):
         body = match[0][match[0].index("{") :]
         _add(found, match[1], match[0][: match.start(1) - match.start()], body, line_at(code, match.start(1)))
     return found
@@ -104,30 +106,46 @@ _TOKEN = re.compile(r"\s*(?:(0[xX][0-9a-fA-F]+|\d+)[uUlL]*|IS_ENABLED\((\w+)\)|(
 
 def constant(text: str, names: Mapping[str, str], options: Mapping[str, bool], depth: int = 0) -> int | None:
     """Return the value of an expression of numbers, macros and IS_ENABLED(); None if it is not so plain."""
+    if text.isdecimal():
+        return int(text) if depth <= 8 else None
     tokens: list[str] = []
-    at = 0
-    while at < len(text.rstrip()):
-        match = _TOKEN.match(text, at)
-        if match is None or depth > 8 or len(tokens) > 200:
+    parts = _parts(text)
+    if parts is None or depth > 8:
+        return None
+    for kind, part in parts:
+        if len(tokens) > 200:
             return None
-        if match[1]:
-            tokens.append(str(int(match[1], 0 if match[1][:2].lower() == "0x" else 10)))
-        elif match[2]:
-            tokens.append(str(int(options.get(match[2], False))))
-        elif match[3]:
-            inner = constant(names[match[3]], names, options, depth + 1) if match[3] in names else None
+        if kind == 2:
+            tokens.append(str(int(options.get(part, False))))
+        elif kind == 3:
+            inner = constant(names[part], names, options, depth + 1) if part in names else None
             if inner is None:
                 return None
             tokens += ["(", *(["-"] if inner < 0 else []), str(abs(inner)), ")"]
         else:
-            tokens.append(match[4])
-        at = match.end()
+            tokens.append(part)
     parser = _Expression(tokens)
     try:
         value = parser.choice()
     except (IndexError, ValueError):
         return None
     return value if parser.at == len(tokens) else None
+
+
+@lru_cache(maxsize=1024)
+def _parts(text: str) -> tuple[tuple[int, str], ...] | None:
+    """Return kind (1 number, 2 option, 3 name, 4 operator) and text of each token; None if one is something else."""
+    found: list[tuple[int, str]] = []
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None or len(found) > 200:
+            return None
+        kind = match.lastindex or 0
+        part = match[kind]
+        found.append((kind, str(int(part, 0 if part[:2].lower() == "0x" else 10)) if kind == 1 else part))
+        at = match.end()
+    return tuple(found)
 
 
 class _Expression:

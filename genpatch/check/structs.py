@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from .preprocess import Taken
 
@@ -55,11 +56,26 @@ def structs_of(taken: Taken) -> dict[str, Struct]:
     text = taken.text
     found: dict[str, Struct] = {}
     for head in list(_HEAD.finditer(text))[:_MOST]:
-        reader = _Reader(text, head.end())
-        if reader.whole():
+        last = text.find("\n};", head.end())
+        members = _read(text[head.end() : last + len("\n};")]) if last >= 0 else None
+        members = members or _read(text[head.end() :])
+        if members is not None:
             line = text.count("\n", 0, head.start()) + 1
-            found.setdefault(head[1], Struct(head[1], -(-reader.end // 8) * 8, reader.members, line))
+            found.setdefault(head[1], _struct(head[1], *members, line))
     return found
+
+
+@lru_cache(maxsize=512)
+def _read(text: str) -> tuple[int, tuple[tuple[str, int], ...]] | None:
+    """Return the size of what stands behind the head of a struct, and its members; None if it was not understood."""
+    reader = _Reader(text, 0)
+    return (-(-reader.end // 8) * 8, tuple(reader.members.items())) if reader.whole() else None
+
+
+@lru_cache(maxsize=512)
+def _struct(name: str, size: int, members: tuple[tuple[str, int], ...], line: int) -> Struct:
+    """Return a struct, the same one for the same content."""
+    return Struct(name, size, dict(members), line)
 
 
 class _Reader:
@@ -104,8 +120,7 @@ class _Reader:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Symbolic:
+class Symbolic(NamedTuple):
     """A constant of asm-offsets.c.
 
     Args:

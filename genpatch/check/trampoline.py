@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .assembly import REGISTERS, Insn, Routine, number, operand
 
@@ -38,8 +39,7 @@ _MOST_STEPS = 6000
 _MOST_PATHS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """Where something comes from.
 
     Args:
@@ -60,8 +60,7 @@ class Value:
         return self.kind == "entry" and self.name == register and self.number == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """What a stack slot holds, where it was stored, and how its offset was written."""
 
     value: Value
@@ -69,8 +68,7 @@ class Slot:
     written: str
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A call: what it is of, and what everything is then."""
 
     insn: Insn
@@ -81,8 +79,7 @@ class Call:
     made: Mapping[str, Insn]
 
 
-@dataclass(frozen=True)
-class Exit:
+class Exit(NamedTuple):
     """A way out.
 
     Args:
@@ -100,8 +97,7 @@ class Exit:
     has_called: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Something that is wrong wherever it stands: kind, instruction, message."""
 
     kind: str

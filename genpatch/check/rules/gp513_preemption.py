@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from ...emit.kbuild import kconfig_symbols
 from ..change import Change, Texts
 from ..layout import HEADER
 from ..model import Place, Problem
@@ -47,19 +48,26 @@ def _problems(texts: Texts) -> Iterator[Problem]:
     size = constant(macros.get("MCOUNT_INSN_SIZE", ("", 0))[0], {n: v for n, (v, _) in macros.items()}, {})
     if size is None or size <= _WORD:
         return
-    from ...emit.anchors import KconfigLine  # loaded only where it is needed
-
-    tracer, dynamic = (
-        KconfigLine("select", name).places(text) for name in ("HAVE_FUNCTION_TRACER", "HAVE_DYNAMIC_FTRACE")
-    )
-    if not tracer or all(_GUARD.search(span.of(text)) for span in tracer):
+    tracer, dynamic = (list(_selects(text, name)) for name in ("HAVE_FUNCTION_TRACER", "HAVE_DYNAMIC_FTRACE"))
+    if not tracer or all(_GUARD.search(each[0]) for each in tracer):
         return
-    if dynamic and all(_GUARD.search(span.of(text)) for span in dynamic):
+    if dynamic and all(_GUARD.search(each[0]) for each in dynamic):
         return
-    places = (Place(HEADER, macros["MCOUNT_INSN_SIZE"][1]), Place(_KCONFIG, line_at(text, tracer[0].start)))
+    places = (Place(HEADER, macros["MCOUNT_INSN_SIZE"][1]), Place(_KCONFIG, line_at(text, tracer[0].start())))
     yield Problem(
         "preempted",
         places,
         f"{size} bytes are patched as one, and HAVE_FUNCTION_TRACER is offered with PREEMPTION: "
         "a task preempted between the instructions runs one of each",
     )
+
+
+def _selects(text: str, name: str) -> Iterator[re.Match[str]]:
+    """Yield the lines that select a symbol, without their indent, inside of symbols of a Kconfig file."""
+    found = list(re.finditer(rf"(?<=[ \t])select[ \t]+{name}(?!\w)[^\n]*", text)) if name in text else []
+    spans = [symbol.span for symbol in kconfig_symbols(text)] if found else []
+    for match in found:
+        starts = text.rfind("\n", 0, match.start()) + 1
+        is_alone = not text[starts : match.start()].strip(" \t")
+        if is_alone and any(span.start <= starts and match.start() < span.end for span in spans):
+            yield match

@@ -14,7 +14,8 @@ from ..source import Function, calls
 
 _LOCK = re.compile(r"\bmutex_(lock|unlock)\(&text_mutex\)|\b((?:scoped_)?guard)\(mutex\)?,? ?\(?&text_mutex\)")
 # whoever says so is alone on the machine
-_FLAG = re.compile(r"\briscv_patch_in_stop_machine = (true|false|1|0);")
+_STOPPED = "riscv_patch_in_stop_machine"
+_FLAG = re.compile(rf"\b{_STOPPED} = (true|false|1|0);")
 _FLAG_MEANS = {"true": "lock", "1": "lock", "false": "unlock", "0": "unlock"}
 _LEAVES = re.compile(r"[^{}]*\b(?:return|goto)\b[^{}]*\}")
 _ASSERT = "lockdep_assert_held(&text_mutex)"
@@ -69,10 +70,15 @@ def _lost(path: str, old: dict[str, Function], new: dict[str, Function]) -> Iter
 def _unlocked_calls(each: Function) -> list[str]:
     """Return what a function calls while it does not hold the mutex, by the order of the text."""
     held, outer = False, 0
+    body = each.body
+    locks = _LOCK.finditer(body) if "&text_mutex" in body else ()
+    flags = _FLAG.finditer(body) if _STOPPED in body else ()
+    if not locks and not flags:
+        return [name for name, _ in calls(body) if name != each.name]
     marks = sorted(
-        [(match.start(), "lock " + (match[1] or "guard")) for match in _LOCK.finditer(each.body)]
-        + [(match.start(), "lock " + _FLAG_MEANS[match[1]]) for match in _FLAG.finditer(each.body)]
-        + [(at, name) for name, at in calls(each.body)]
+        [(match.start(), "lock " + (match[1] or "guard")) for match in locks]
+        + [(match.start(), "lock " + _FLAG_MEANS[match[1]]) for match in flags]
+        + [(at, name) for name, at in calls(body)]
     )
     found = []
     for at, what in marks:

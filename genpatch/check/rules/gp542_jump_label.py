@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..change import Change
 from ..model import Place, Problem
@@ -26,8 +26,7 @@ _MOST_BACK = 4000
 _MOST_SITES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(NamedTuple):
     """A place that is patched: in which macro or function, what is said before it, its line; unknown parts."""
 
     name: str

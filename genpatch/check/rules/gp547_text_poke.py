@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..change import Change, Texts
 from ..ctree import same_code, trees_of
@@ -11,8 +12,12 @@ from ..layout import BPF
 from ..model import Place, Problem, Skip
 from ..registry import source_rule
 
+if TYPE_CHECKING:
+    from ..poke import PokeFault
+
 _POKE = "bpf_arch_text_poke"
 _HEADER = "arch/riscv/net/bpf_jit.h"
+_CORE = "arch/riscv/net/bpf_jit_core.c"
 
 
 @source_rule("GP547", "text-poke")
@@ -22,7 +27,10 @@ def text_poke(change: Change) -> Iterable[Problem]:
     ## What it checks
     bpf_arch_text_poke() of bpf_jit_comp64.c is run on a sled in memory, for calls, jumps and nothing as the old
     and as the new instructions: afterwards the sled must hold the new ones, made for the new type; where
-    something else stood than the old ones, the sled must be left alone and an error returned. Only what the patch
+    something else stood than the old ones, the sled must be left alone and an error returned. Where no
+    gen_jump_or_nops() makes the new instructions, it is run on the entry of a program as the JIT emits it: what
+    it leaves for a target must differ from what it leaves for another in the address only, what it leaves for
+    none must be the entry as it was emitted, and what it is wrongly told must be left alone. Only what the patch
     brings is reported.
 
     ## Why it matters
@@ -41,18 +49,17 @@ def text_poke(change: Change) -> Iterable[Problem]:
     if _POKE not in after or same_code(before, after, [_POKE]):
         return
     from ..cexec import NotRun  # loaded only where it is needed
-    from ..poke import poke_faults
 
     try:
-        found = poke_faults(after, _header(change.after))
+        found = _faults(change.after)
     except NotRun as why:
         try:
-            poke_faults(before, _header(change.before))
+            _faults(change.before)
         except NotRun:
             return
         raise Skip(f"{BPF}: what {_POKE}() does was not understood: {why}") from None
     try:
-        known = {fault.key for fault in poke_faults(before, _header(change.before))} if found else set()
+        known = {fault.key for fault in _faults(change.before)} if found else set()
     except NotRun:
         return
     tree = trees_of(after)[_POKE]
@@ -63,5 +70,8 @@ def text_poke(change: Change) -> Iterable[Problem]:
             yield Problem(fault.key, places, fault.message)
 
 
-def _header(texts: Texts) -> str:
-    return texts.read(_HEADER) or ""
+def _faults(texts: Texts) -> tuple[PokeFault, ...]:
+    from ..poke import poke_faults
+
+    source, header, core = (texts.read(path) or "" for path in (BPF, _HEADER, _CORE))
+    return poke_faults(source, header, core)
