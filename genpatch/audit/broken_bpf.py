@@ -43,11 +43,8 @@ def broken_bpf(facts: Facts, *promises: BpfPromise) -> Iterator[Finding]:
 def _finding(result: BpfResult, failure: BpfFailure) -> Finding:
     subject = _SUBJECT.get(failure.promise, "{what} is wrong").format(what=failure.what)
     more = f" (and {failure.alike:,} more like it)" if failure.alike else ""
-    of = (
-        f" of {result.made:,}" if result.made and failure.promise not in (BpfPromise.PROGRAM, BpfPromise.POKE) else ""
-    )
-    kind = "program" if failure.promise in (BpfPromise.PROGRAM, BpfPromise.POKE) else "trampoline"
-    counted = f"in {failure.cases:,}{of} {kind}{'s' * (failure.cases != 1 or bool(of))}"
+    of = f" of {result.made:,}" if result.made and failure.kind == "trampoline" else ""
+    counted = f"in {failure.cases:,}{of} {failure.kind}{'s' * (failure.cases != 1 or bool(of))}"
     values = ""
     if failure.promise in _BY_VALUE and failure.expected != failure.got:
         values = f": {as_hex(failure.got)} instead of {as_hex(failure.expected)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Break the BPF JIT of a kernel on purpose, one bug at a time, and see what running its trampolines says of it.
+"""Break the BPF JIT of a kernel on purpose, one bug at a time, and see what running what it makes says of it.
 
     python -m tests.kernels.bpf_mutants SOURCE OUT [--only NAME...] [--keep DIRECTORY]
 
@@ -7,9 +7,10 @@ SOURCE and OUT are as for `mutants.py`, whose way of building this uses: the JIT
 that the build left, with an edited copy of its source, and vmlinux is linked again. Mutants whose `setting` names
 an option are made of a build that has it, and no others are.
 
-A mutant is detected if a rule reports something of a trampoline that the kernel asks for, and does not report it of
-the kernel without the bug, or of fewer trampolines of that. Exit 1 if a mutant is missed that should be detected,
-if what is written beside it is not what is reported, or the other way about.
+A mutant is detected if a rule reports something of a trampoline that the kernel asks for, or of a program, and does
+not report it of the kernel without the bug, or of fewer trampolines or programs of that. Of bugs about programs, only
+programs are compiled, run and poked, and no trampolines made: that takes seconds. Exit 1 if a mutant is missed that
+should be detected, if what is written beside it is not what is reported, or the other way about.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,14 +28,16 @@ from types import SimpleNamespace
 from genpatch.audit.registry import select
 from genpatch.image.containers import open_content
 from genpatch.image.read import read_image
+from genpatch.verify.bpf.compiled_run import verify_programs
 from genpatch.verify.bpf.run import BpfFailure, BpfResult, verify_bpf
+from genpatch.verify.scene import prepare_scene
 
 from .mutants import Build, Edit, Mutant, MutantError, mutate, version_of
 
 JIT = "arch/riscv/net/bpf_jit_comp64.c"
 RULES = "GP35"
 ASKED, OTHER = "asked for", "other flags"
-"""In the place of a mutant's states: trampolines that the kernel asks for, and those of other flags."""
+"""In the place of a mutant's states: programs, trampolines that the kernel asks for, and those of other flags."""
 HARMLESS = "harmless: "
 Expect = tuple[str, str]
 
@@ -47,7 +50,7 @@ def bug(
 
     Args:
         name, tree, edits, breaks, why_missed: as a `Mutant` has them.
-        expect: (promise, part of what it is about) of some that must be reported of trampolines asked for.
+        expect: (promise, part of what it is about) of some that must be reported of trampolines asked for, or programs.
         setting: an option of the configuration that the build must have.
     """
     places = (edits,) if isinstance(edits, Edit) else edits
@@ -67,8 +70,10 @@ LEAVE_BY_RA = Edit(r"emit_jalr\(RV_REG_ZERO, RV_REG_T0, 0, ctx\)", "emit_jalr(RV
 ADDRESS = Edit(r"ctx->insns \? (\(const s64\)im) : RV_MAX_COUNT_IMM", r"\1", 2)
 SIGNED = "m->ret_flags & BTF_FMODEL_SIGNED_ARG"
 BRANCH_BACK = r"(ninsns_rvoff\(ctx->ninsns - branches_off\[i\])\)"
-ENTERED, PASSED, STACK, SEQUENCE = "original", "passed", "stack", "sequence"
-NO_SKIPS = "the image that the JIT is given has no list of skips, and no program is detached while others run"
+ENTERED, PASSED, STACK, SEQUENCE, MADE = "original", "passed", "stack", "sequence", "made"
+PROGRAM, POKE, CALLS, END = "program", "poke", "how often functions are called", "the end of the program"
+SHORT_JUMP = "the jump that is written in the kernel's place is one instruction long, not two"
+REACHED = "how often the trampoline is reached"
 
 BOTH = (
     # --- where the traced function is entered, and how the trampoline is left
@@ -312,13 +317,9 @@ ALSO_IN_NEWER = (
 )  # fmt: skip
 """Those that are made of 7.2, too; the lines that the others edit are the same there."""
 
-MISSED_IN_BOTH = {
-    "interpreter-without-insns": "every program that trampolines are made with is JITed",
-    "tramp-exit-without-im": "what the two functions around the traced function are called with is not compared",
-    "tramp-enter-of-the-next": "what the two functions around the traced function are called with is not compared",
-}
+MISSED_IN_BOTH = {"interpreter-without-insns": "every program that trampolines are made with is JITed"}
 
-MUTANTS = (
+TRAMPOLINES = (
     *(
         bug(name, tree, edits, breaks, *(() if name in MISSED_IN_BOTH else expect[0] if expect else ()),
             why_missed=MISSED_IN_BOTH.get(name, ""))
@@ -348,7 +349,7 @@ MUTANTS = (
     ),
     bug(
         "fmod-branch-4-early", "6.12", Edit(BRANCH_BACK, r"\1) - 4"), "an error is branched to one instruction early",
-        why_missed=HARMLESS + "that is the second of two nops kept for a jump",
+        why_missed="that is the second of two nops kept for a jump; " + SHORT_JUMP,
     ),
     bug(
         "fmod-branch-16-early", "6.12", Edit(BRANCH_BACK, r"\1) - 16"),
@@ -356,13 +357,17 @@ MUTANTS = (
     ),
     bug(
         "after-call-4-late", "6.12", Edit(r"(im->ip_after_call = ctx->ro_insns \+ ctx->ninsns)", r"\1 + 2"),
-        "the kernel writes its jump over one nop and the instruction behind",
-        why_missed="what the JIT writes into im is not looked at",
+        "the kernel's jump of two instructions has one nop to be written over",
+        why_missed=SHORT_JUMP + ", and there is one nop",
+    ),
+    bug(
+        "after-call-8-late", "6.12", Edit(r"(im->ip_after_call = ctx->ro_insns \+ ctx->ninsns)", r"\1 + 4"),
+        "the kernel's jump has no nop to be written over", (MADE, "the jump over programs"),
     ),
     bug(
         "epilogue-4-late", "6.12", Edit(r"(im->ip_epilogue = ctx->ro_insns \+ ctx->ninsns)", r"\1 + 2"),
         "the kernel's jump leads behind the first part of __bpf_tramp_exit's argument",
-        why_missed="what the JIT writes into im is not looked at",
+        ("arguments", "im at __bpf_tramp_exit, with a program detached"),
     ),
     # --- 7.2
     bug(
@@ -441,11 +446,13 @@ MUTANTS = (
     bug(
         "skip-nop-left-out", "7.2",
         Edit(r"(?s)(skip = ctx->ro_insns \+ ctx->ninsns;.*?)emit\(rv_nop\(\), ctx\);", r"\1"),
-        "the jump past a detached program is written over another instruction", why_missed=NO_SKIPS,
+        "the jump past a detached program is written over another instruction",
+        (MADE, "the jump over a program"),
     ),
     bug(
         "skip-to-the-exit-function", "7.2", Edit(r"(add_skip\(im, p, skip, ctx->ro_insns \+ ctx->ninsns)", r"\1 - 2"),
-        "the jump past a detached program leads to its exit function's call", why_missed=NO_SKIPS,
+        "the jump past a detached program leads to its exit function's call",
+        ("leaves", "the trampoline, with a program detached"),
     ),
     # --- 7.2 with CFI
     bug(
@@ -461,16 +468,158 @@ MUTANTS = (
     ),
 )  # fmt: skip
 
+LANDS = r"(_NINSNS \+ 1\) \* 4) : 0"
+EXTENDED = r"if \((sign_extend\(reg, reg, fm->arg_size[^)]*\))\)"
+POKED = r"is_call \? RV_REG_T0 : RV_REG_ZERO"
+IN_BOTH = (
+    (
+        "tail-call-4-early", Edit(LANDS, r"\1 - 4 : 0"),
+        "a tail call lands on what sets the tail-call counter, so there is no limit", ((PROGRAM, CALLS),),
+    ),
+    (
+        "tail-call-4-late", Edit(LANDS, r"\1 + 4 : 0"),
+        "a tail call lands behind the making of the frame, or within it", ((PROGRAM, END),),
+    ),
+    (
+        "tail-call-2-late", Edit(LANDS, r"\1 + 2 : 0"),
+        "a tail call lands behind a compressed instruction that makes the frame, or within a longer one",
+        ((PROGRAM, END),),
+    ),
+    (
+        "program-sled-of-4-nops", Edit(r"(i < RV_FENTRY_NINSNS)(; i\+\+)", r"\1 + 2\2"),
+        "a program starts with 4 nops; 2 are poked, and a tail call skips 2 and an instruction", ((PROGRAM, CALLS),),
+    ),
+)  # fmt: skip
+"""(name, edits, what it breaks, what must be reported) of bugs about programs that are made of both trees."""
+
+PROGRAMS = (
+    *(bug(name, tree, edits, breaks, *expect) for tree in ("6.12", "7.2") for name, edits, breaks, expect in IN_BOTH),
+    # --- arguments of kernel functions
+    bug(
+        "kfunc-arguments-not-extended", "6.12", Edit(r"if \(fm->arg_size\[idx\] == sizeof\(int\)\)", "if (0)"),
+        "kernel functions get arguments of 32 bits with their high bits cleared", (PROGRAM, "of kfunc"),
+    ),
+    bug(
+        "kfunc-arguments-not-extended", "7.2", Edit(EXTENDED, r"if (0 && \1)"),
+        "kernel functions get arguments below 64 bits with their high bits cleared", (PROGRAM, "of kfunc"),
+    ),
+    bug(
+        "kfunc-arguments-zero-extended", "7.2",
+        Edit(EXTENDED, r"if (!sign && fm->arg_size[idx] == 4) emit_zextw(reg, reg, ctx); else if (\1)"),
+        "unsigned arguments of 32 bits are extended with zeros", (PROGRAM, "of kfunc"),
+    ),
+    # --- bpf_arch_text_poke()
+    bug(
+        "poke-links-in-ra", "7.2", Edit(POKED, "is_call ? RV_REG_RA : RV_REG_ZERO"),
+        "the call at a program's sled sets ra, where the trampoline goes on by t0", (POKE, "ra at the trampoline"),
+    ),
+    bug(
+        "poke-jumps-through-t0", "7.2", Edit(POKED, "RV_REG_T0"), "a jump at a program's sled sets t0, too",
+        why_missed=HARMLESS + "a function may change t0, and what a jump leads to does not read it",
+    ),
+    bug(
+        "poke-leads-4-late", "7.2", Edit(r"(return emit_jump_and_link\([^;]*, rvoff)(, false, &ctx\))", r"\1 + 4\2"),
+        "the call at a program's sled leads behind the trampoline's first instruction", (POKE, REACHED),
+    ),
+    bug(
+        "poke-accepts-what-is-stale", "7.2", Edit(r"if \(memcmp\(ip, old_insns, RV_FENTRY_NBYTES\)\)", "if (0)"),
+        "another call is replaced than that which is named", (POKE, "where something else is"),
+    ),
+    bug(
+        "poke-compares-half", "7.2", Edit(r"(memcmp\(ip, old_insns, )RV_FENTRY_NBYTES", r"\g<1>4"),
+        "a call that differs in its second instruction only is taken for that which is named",
+        (POKE, "where something else is"),
+    ),
+    bug(
+        "poke-writes-half", "7.2", Edit(r"(patch_text\(ip, new_insns, )RV_FENTRY_NBYTES", r"\g<1>4"),
+        "the second instruction of the call is never written", (POKE, REACHED), (POKE, "its value"),
+    ),
+    # --- how programs are entered and left
+    bug(
+        "program-a0-not-extended", "7.2",
+        Edit(r"emit_addiw\(RV_REG_A0, RV_REG_A5, 0, ctx\)", "emit_mv(RV_REG_A0, RV_REG_A5, ctx)"),
+        "a program returns 64 bits where its caller reads a value of 32", (PROGRAM, "the value returned (a0)"),
+    ),
+    bug(
+        "program-s1-not-restored", "7.2", drop(r"emit_ld\(RV_REG_S1, store_offset"),
+        "s1 is what the program left in it", (STACK, "s1 at the end"),
+    ),
+    bug(
+        "program-ra-not-saved", "7.2", drop(r"emit_sd\(RV_REG_SP, store_offset, RV_REG_RA"),
+        "a program that calls returns to what was on the stack", (PROGRAM, END),
+    ),
+    bug(
+        "subprogram-call-not-marked", "7.2",
+        Edit(r"mark_call\(ctx\);", "if (insn->src_reg != BPF_PSEUDO_CALL) mark_call(ctx);"),
+        "a program that calls nothing but its own functions does not keep ra", (PROGRAM, END),
+    ),
+    bug(
+        "program-fp-16-low", "7.2",
+        Edit(r"(emit_addi\(RV_REG_FP, RV_REG_SP, stack_adjust), ctx", r"\1 - 16, ctx"),
+        "an unwinder finds no frame of the program", (STACK, "the frame pointer at"),
+    ),
+    bug(
+        "program-stack-8-low", "7.2", Edit(r"(RV_REG_S5, RV_REG_SP, bpf_stack_adjust)", r"\1 - 8"),
+        "the program's stack reaches below sp", (STACK, "a store below sp"),
+    ),
+    bug(
+        "program-stack-16-high", "7.2", Edit(r"(RV_REG_S5, RV_REG_SP, bpf_stack_adjust)", r"\1 + 16"),
+        "the program's stack lies over the registers that are kept", (STACK, "at the end"),
+    ),
+    bug(
+        "program-frame-not-rounded", "7.2", drop(r"[^_]stack_adjust = round_up\(stack_adjust, STACK_ALIGN"),
+        "sp is no multiple of 16", (STACK, "sp at"),
+    ),
+    # --- tail calls
+    bug(
+        "tail-call-frame-not-freed", "7.2",
+        Edit(r"(emit_addi\(RV_REG_SP, RV_REG_SP, stack_adjust), ctx", r"\1 - 16 * is_tail_call, ctx"),
+        "a tail call leaves 16 bytes of its frame", (STACK, "sp at the end"),
+    ),
+    bug(
+        "tail-call-limit-32", "7.2", Edit(r"(RV_REG_TCC, RV_REG_ZERO, MAX_TAIL_CALL_CNT)", r"\1 - 1"),
+        "32 tail calls are allowed, not 33", (PROGRAM, CALLS),
+    ),
+    bug(
+        "tail-call-counter-not-kept", "7.2", Edit(r"(seen_tail_call\(ctx\) && seen_call\(ctx\))\)", r"\1 && 0)"),
+        "the counter is not kept over a call", (PROGRAM, CALLS),
+    ),
+    bug(
+        "tail-call-index-not-cut", "7.2", drop(r"emit_zextw\(RV_REG_A2, RV_REG_A2"),
+        "an index of 32 bits is compared with its high bits", (PROGRAM, "R0 (a5)"),
+    ),
+    bug(
+        "tail-call-of-nothing", "7.2", drop(r"emit_branch\(BPF_JEQ, RV_REG_T2, RV_REG_ZERO"),
+        "an empty place of the array is called", (PROGRAM, END),
+    ),
+    # --- what instructions compute
+    bug(
+        "helper-result-not-moved", "7.2", Edit(r"if \(insn->src_reg != BPF_PSEUDO_CALL\)(\s+emit_mv)", r"if (0)\1"),
+        "R0 is not what a helper returned", (PROGRAM, "R0 (a5)"),
+    ),
+    bug(
+        "far-branch-4-late", "7.2", Edit(r"(?s)(is_13b_int\(rvoff\)\) \{[^}]*\}[^;]*?)rvoff -= 4;", r"\1;"),
+        "a branch over more than 4 KiB leads 4 bytes too far", (PROGRAM, END),
+    ),
+    bug(
+        "add-of-32-bits-not-cut", "7.2", Edit(r"(emit_add\(rd, rd, rs, ctx\);\s+if \()!is64", r"\g<1>0 && !is64"),
+        "a sum of 32 bits keeps what is above them", (PROGRAM, "+ 0xfedcba9876543210, 32 bits"),
+    ),
+)  # fmt: skip
+"""Bugs that are about programs, not trampolines."""
+
+MUTANTS = (*TRAMPOLINES, *PROGRAMS)
+
 Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """Something that is reported of a kernel's trampolines.
+    """Something that is reported of a kernel's trampolines and programs.
 
     Args:
         key: whether they are asked for, promise, what with its numbers left out, note.
-        cases: how many trampolines.
+        cases: how many trampolines or programs.
         rule: code of the rule that reports it, empty for none.
         message: as that rule has it.
         listing: how it came about, a line an instruction; may be empty.
@@ -491,7 +640,8 @@ class Found:
         reported: the worst first.
         trouble: why nothing was run.
         notes: what else was said.
-        cases, accepted: trampolines, and combinations of flags.
+        cases, accepted: trampolines, and combinations of flags; none of either if programs alone were run.
+        programs: that were compiled.
         seconds: how long it took.
     """
 
@@ -500,14 +650,27 @@ class Found:
     notes: tuple[str, ...] = ()
     cases: int = 0
     accepted: int = 0
+    programs: int = 0
     seconds: float = 0.0
 
 
 def find(vmlinux: Path) -> Found:
-    """Run all trampolines of a kernel."""
-    result = verify_bpf(read_image(open_content(str(vmlinux))))
+    """Run all trampolines and programs of a kernel."""
+    return _found(verify_bpf(read_image(open_content(str(vmlinux)))))
+
+
+def find_programs(vmlinux: Path) -> Found:
+    """Run the programs of a kernel alone, and poke them."""
+    image = read_image(open_content(str(vmlinux)))
+    ran = verify_programs(image, prepare_scene(image))
+    result = BpfResult(trouble=ran.trouble, programs=ran.compiled, failures=ran.failures, notes=ran.notes)
+    return _found(replace(result, seconds=ran.seconds))
+
+
+def _found(result: BpfResult) -> Found:
     reported = tuple(_reported(result, each) for each in result.failures)
-    return Found(reported, result.trouble, tuple(result.notes), result.cases, result.accepted, result.seconds)
+    notes = tuple(result.notes)
+    return Found(reported, result.trouble, notes, result.cases, result.accepted, result.programs, result.seconds)
 
 
 def _reported(result: BpfResult, failure: BpfFailure) -> Reported:
@@ -526,7 +689,7 @@ class Verdict:
     Args:
         mutant: which.
         new: what is reported of it only, or of more trampolines of it.
-        before: of how many trampolines of the kernel without it the same is reported.
+        before: of how many trampolines or programs of the kernel without it the same is reported.
         trouble: why nothing was run.
         notes: what is said beside of it only.
     """
@@ -609,14 +772,22 @@ def verdicts(source: Path, out: Path, mutants: list[Mutant], directory: Path) ->
     """
     build = Build(source, out)
     text = (build.source / JIT).read_text(encoding="utf-8")
-    base, genuine = find(_make(build, directory / "control", text)), find(build.out / "vmlinux")
-    if _shape(base) != _shape(genuine):
-        raise MutantError(f"the kernel linked again is not that of OUT: {_shape(base)} and not {_shape(genuine)}")
+    control = _make(build, directory / "control", text)
+    bases = {look: look(control) for look in {_look(mutant) for mutant in mutants}}
+    for look, base in bases.items():
+        genuine = look(build.out / "vmlinux")
+        if _shape(base) != _shape(genuine):
+            raise MutantError(f"the kernel linked again is not that of OUT: {_shape(base)} and not {_shape(genuine)}")
     for mutant in mutants:
         vmlinux = _make(build, directory / mutant.name, mutate(text, mutant))
-        found = find(vmlinux)
+        found = _look(mutant)(vmlinux)
         vmlinux.unlink()
-        yield compare(mutant, found, base), base
+        yield compare(mutant, found, bases[_look(mutant)]), bases[_look(mutant)]
+
+
+def _look(mutant: Mutant) -> Callable[[Path], Found]:
+    """Return how a kernel with a mutant is looked at."""
+    return find_programs if mutant in PROGRAMS else find
 
 
 def _shape(found: Found) -> list[tuple[Key, int]]:
@@ -643,20 +814,22 @@ def chosen(version: str, config: str, only: list[str]) -> list[Mutant]:
 def run(source: Path, out: Path, only: list[str], keep: Path | None) -> int:
     """Make mutants of a tree, print what came of each, and return an exit status."""
     mutants = chosen(version_of(source), (out / ".config").read_text(encoding="utf-8"), only)
-    unexpected, base, began = 0, Found(), time.monotonic()
+    unexpected, bases, began = 0, dict[int, Found](), time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         directory = keep.resolve() if keep is not None else Path(temporary)
         print("| tree | mutant | what it breaks | | rule, promise | what is reported first |")
         print("| --- | --- | --- | --- | --- | --- |", flush=True)
         for verdict, sound in verdicts(source, out, mutants, directory):
-            base = sound
+            bases[sound.cases] = sound
             unexpected += not verdict.as_expected
             print(row(verdict), flush=True)
             _keep(verdict, directory / verdict.mutant.name)
             print(f"{verdict.mutant.name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
             began = time.monotonic()
-    told = [f"{each.key[1]}: {each.message}" for each in base.reported if each.rule]
-    print(f"\nOf the kernel without any of them is reported, of {base.cases:,} trampolines: {'; '.join(told)}.")
+    for base in bases.values():
+        told = [f"{each.key[1]}: {each.message}" for each in base.reported if each.rule] or ["nothing"]
+        of = f"{base.cases:,} trampolines and {base.programs} programs" if base.cases else f"{base.programs} programs"
+        print(f"\nOf the kernel without any of them is reported, of {of}: {'; '.join(told)}.")
     return 1 if unexpected else 0
 
 

@@ -25,7 +25,9 @@ from .bpf_mutants import (
     HARMLESS,
     MUTANTS,
     OTHER,
+    PROGRAMS,
     RULES,
+    TRAMPOLINES,
     Found,
     Reported,
     Verdict,
@@ -38,7 +40,7 @@ from .bpf_mutants import (
 from .mutants import Edit, Mutant, MutantError, mutate, version_of
 
 SOURCES, BUILDS, WHICH = "GENPATCH_KERNEL_SOURCES", "GENPATCH_KERNEL_BUILDS", "GENPATCH_BPF_MUTANTS"
-FEW = ("sled-16-bytes-and-ra", "call-orig-wrong-flag", "s1-not-restored")
+FEW = ("sled-16-bytes-and-ra", "call-orig-wrong-flag", "s1-not-restored", "tail-call-4-late", "poke-writes-half")
 TABLE = Path(__file__).with_name("bpf_mutants.md")
 IDS = [f"{mutant.tree}-{mutant.name}" for mutant in MUTANTS]
 SOUND = Found(
@@ -178,6 +180,26 @@ def test_the_rule_that_reports_a_failure_is_found() -> None:
     assert "in 2 of 10 trampolines, as with RESTORE_REGS, 1 fentry" in found.message
     failure.requested = False
     assert (bpf_mutants._reported(result, failure).rule, failure.promise) == ("", BpfPromise.LEAVES)
+
+
+@pytest.mark.parametrize(
+    ("promise", "rule"), [(BpfPromise.PROGRAM, "GP356"), (BpfPromise.POKE, "GP357"), (BpfPromise.STACK, "GP355")]
+)
+def test_what_breaks_in_programs_is_found_by_its_rule(promise: BpfPromise, rule: str) -> None:
+    failure = BpfFailure(promise, "R0 (a5)", 2, "a tail call", 1, 2, "it is not what it was")
+    found = bpf_mutants._found(BpfResult(programs=65, failures=[failure], notes=["a note"]))
+    assert (found.cases, found.programs, found.notes) == (0, 65, ("a note",))
+    assert [(each.key, each.rule) for each in found.reported] == [
+        ((ASKED, str(promise), "R# (a#)", "it is not what it was"), rule)
+    ]
+    assert compare(example((str(promise), "R0 (a5)")), found, SOUND).as_expected
+
+
+def test_bugs_about_programs_are_looked_for_in_programs_alone() -> None:
+    assert {bpf_mutants._look(mutant) for mutant in PROGRAMS} == {bpf_mutants.find_programs}
+    assert {bpf_mutants._look(mutant) for mutant in TRAMPOLINES} == {bpf_mutants.find}
+    about = {promise for mutant in PROGRAMS for _, promise, _ in mutant.expect}
+    assert about == {"program", "poke", "stack"}
 
 
 def test_a_setting_needs_a_build_that_has_it() -> None:

@@ -17,7 +17,7 @@ from ..registry import rule
 def _broken() -> Facts:
     from ...verify.bpf.run import BpfFailure
 
-    failure = BpfFailure(BpfPromise.PROGRAM, "the result", 1, "tail call", 1, 2, "")
+    failure = BpfFailure(BpfPromise.PROGRAM, "the result", 1, "tail call", 1, 2, "", kind="program")
     return with_bpf(patching(), failure)
 
 

@@ -17,7 +17,7 @@ from ..registry import rule
 def _broken() -> Facts:
     from ...verify.bpf.run import BpfFailure
 
-    failure = BpfFailure(BpfPromise.POKE, "nop to call", 1, "exit", 0, 1, "it returns an error")
+    failure = BpfFailure(BpfPromise.POKE, "nop to call", 1, "exit", 0, 1, "it returns an error", kind="program")
     return with_bpf(patching(), failure)
 
 

@@ -483,7 +483,8 @@ def add_failure(result: ProgramsResult, breach: Breach, example: str, alike: int
             known.cases += known.example != example
             return None
     failure = BpfFailure(
-        breach.promise, breach.what, 1, example, breach.expected, breach.got, breach.note, alike=alike
+        breach.promise, breach.what, 1, example, breach.expected, breach.got, breach.note, alike=alike,
+        kind="program",
     )  # fmt: skip
     result.failures.append(failure)
     return failure

@@ -52,6 +52,7 @@ class BpfFailure:
         what: what it is about; of several alike, the first.
         alike: how many more are alike.
         cases: how many trampolines (or programs) it is about.
+        kind: "trampoline" or "program".
         example: one of them, in words.
         expected, got: there.
         note: one sentence, may be empty.
@@ -69,6 +70,7 @@ class BpfFailure:
     note: str
     requested: bool = True
     unused: str = ""
+    kind: str = "trampoline"
     alike: int = 0
     listing: list[str] = field(default_factory=list)
 
