@@ -30,7 +30,7 @@ def documents_of(path: str, verbs: Sequence[str], progress: Progress) -> list[Do
     Raises:
         InputError: it cannot be read.
     """
-    from ..report.documents import documents_in, is_document, read_document
+    from ..report.documents import documents_in, is_json, read_document
     from ..samples import resolve
 
     if not path:
@@ -38,7 +38,7 @@ def documents_of(path: str, verbs: Sequence[str], progress: Progress) -> list[Do
     found = Path(resolve(path))
     if found.is_dir() and (listed := documents_in(found)):
         return [read_document(each) for each in listed]
-    if found.is_file() and is_document(found):
+    if found.is_file() and is_json(found):
         return [read_document(found)]
     return [_MAKERS[verb](str(found), progress) for verb in verbs]
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from .validate import first_problem
 
-__all__ = ["MAX_SIZE", "Document", "documents_in", "is_document", "read_document", "verb_of"]
+__all__ = ["MAX_SIZE", "Document", "documents_in", "is_document", "is_json", "read_document", "verb_of"]
 
 Document = dict[str, Any]
 
@@ -25,14 +25,22 @@ def verb_of(document: Document) -> str:
     return str(document["schema"]).split("/")[1]
 
 
-def is_document(path: str | Path) -> bool:
-    """Tell whether a file looks like one of genpatch's documents."""
+def _head(path: str | Path) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            head = file.read(_SNIFFED).lstrip()
+            return file.read(_SNIFFED).lstrip()
     except OSError:
-        return False
-    return head.startswith(b"{") and b'"genpatch/' in head
+        return b""
+
+
+def is_json(path: str | Path) -> bool:
+    """Tell whether a file looks like JSON: no kernel does."""
+    return _head(path).startswith((b"{", b"["))
+
+
+def is_document(path: str | Path) -> bool:
+    """Tell whether a file looks like one of genpatch's documents."""
+    return is_json(path) and b'"genpatch/' in _head(path)
 
 
 def documents_in(path: str | Path) -> list[Path]:

@@ -78,3 +78,18 @@ def test_documents_that_have_nothing_in_common(run: Run, tmp_path: Path) -> None
     run("race", "sample:call-ops", "--format", "json", "-o", tmp_path / "race")
     ran = run("diff", tmp_path / "audit", tmp_path / "race")
     assert (ran.status, "nothing to compare" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": 1}', "got something else"), ("[1]", "got something else"),
+        ('{"schema": "genpatch/verify/99"}', "got schema 'genpatch/verify/99'"), ('{"schema": ', "expected JSON"),
+    ],
+)  # fmt: skip
+def test_json_that_is_no_document(run: Run, text: str, said: str) -> None:
+    Path("x.json").write_text(text)
+    ran = run("diff", "x.json", "x.json")
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
