@@ -53,8 +53,9 @@ class _Jit(_Peer):
         super().__init__(path)
         self.stage, self.next, self.made = stage, 0, b""
         places = stage.places
-        for start in (places.near, places.far):  # the rest lies in what is mapped already
-            self.uc.mem_map(start & -_PAGE, 4 * _PAGE)
+        low, high = places.arguments.start & -_PAGE, -(-places.arguments.end // _PAGE) * _PAGE
+        for start, size in ((places.near, 4 * _PAGE), (places.far, 4 * _PAGE), (low, high - low)):
+            self.uc.mem_map(start & -_PAGE, size)  # the rest lies in what is mapped already
         self.uc.mem_write(places.data, stage.programs.content)
         hooks = {name: self._allocate(allocator_arguments(self.image, name)) for name in ALLOCATES}
         hooks |= {name: self._stub(0) for name in FREES} | {COPY: self._copy}
@@ -82,7 +83,8 @@ class _Jit(_Peer):
         places = self.stage.places
         whose = np.array([lane], np.int64)
         self.uc.mem_write(
-            places.arguments.start, trampolines.memory.read(whose, places.arguments.start, _PAGE)[0].tobytes()
+            places.arguments.start,
+            trampolines.memory.read(whose, places.arguments.start, places.arguments.size)[0].tobytes(),
         )
         self.uc.mem_write(places.heap.start, bytes(_PAGE))  # what is behind the last instruction is copied, too
         self.next, self.made = places.heap.start, b""
