@@ -150,7 +150,22 @@ def targets_of(formats: list[str], output: str) -> list[tuple[str, str]]:
         raise UsageError("--output, --format: expected a file name, got an empty one")
     if len(set(paths)) != len(paths):
         raise UsageError("two formats cannot be written to one place; give paths: --format json=FILE")
+    for path in paths:
+        _require_place(path)
     return pairs
+
+
+def _require_place(path: str) -> None:
+    """Raise a UsageError, before any work is done, if nothing can be written to a path."""
+    from errno import EISDIR, ENOENT, ENOTDIR
+    from os import strerror
+
+    found, folder = Path(path), Path(path).parent
+    if path == "-" or (found.exists() and not found.is_dir()):
+        return
+    error = EISDIR if found.is_dir() else 0 if folder.is_dir() else ENOTDIR if folder.exists() else ENOENT
+    if error:
+        raise UsageError(f"{path}: {strerror(error)}")
 
 
 def needs_sites(targets: list[tuple[str, str]]) -> bool:

@@ -347,3 +347,11 @@ def test_a_module_is_named(run: Run, here: Path) -> None:
     ran = run("verify", "other.ko")
     assert ran.status == 2
     assert "other.ko" in ran.err
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_run(run: Run) -> None:
+    Path("kept.json").write_text("kept")
+    ran = run("verify", "lost", "--format", "json=kept.json", "--format", "text=nowhere/report")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "genpatch: nowhere/report: No such file or directory\n"
+    assert Path("kept.json").read_text() == "kept"
