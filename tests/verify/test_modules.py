@@ -338,7 +338,7 @@ def test_struct_pages_are_made_for_each_address(divide: str, size: int, known: i
     patcher.lanes.x[10] = addresses
     page_of = image.address_of("vmalloc_to_page")
     assert page_of is not None
-    patcher._hooks[page_of](patcher.lanes, patcher.all)
+    patcher.hooks[page_of](patcher.lanes, patcher.all)
     assert patcher.lanes.x[10].tolist() == [text.page_of(each) for each in addresses.tolist()]
 
 
