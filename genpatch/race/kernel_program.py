@@ -10,8 +10,8 @@ from ..errors import ImageError, TypesError
 from ..image.btf import Btf, StructLayout
 from ..machine.hart import Hart
 from ..machine.memory import PAGE
-from ..run.kernel import A0, RA, KernelBench, has_returned
-from ..units import MASK64, Span
+from ..run.kernel import A0, KernelBench, go_back, has_returned
+from ..units import Span
 from ..verify.bpf.allocators import ALLOCATES, FREES, allocator_arguments
 
 __all__ = ["Program", "compile_program"]
@@ -123,7 +123,7 @@ class _Jit:
                 if (address := self.image.address_of(clone)) is not None:
                     hart.hooks[address] = partial(self._allocate, factors)
         others = {_PACK: self._pack, _SINGLE: self._single, _FINALIZE: self._finalize}
-        others |= dict.fromkeys((*FREES, *_NOTHING), _back)
+        others |= dict.fromkeys((*FREES, *_NOTHING), go_back)
         for name, hook in others.items():
             if (address := self.image.address_of(name)) is not None:
                 hart.hooks[address] = hook
@@ -140,7 +140,7 @@ class _Jit:
         size = 1
         for number in factors:
             size *= hart.x[A0 + number]
-        _back(hart, self._take(size))
+        go_back(hart, self._take(size))
 
     def _place(self, length: int, alignment: int) -> int:
         """Return where an image begins: as far behind its header, and as little aligned, as it may come to stand."""
@@ -163,27 +163,23 @@ class _Jit:
         length, image, alignment, header, copy = hart.x[A0 : A0 + 5]
         other = self._take(length + _HEADER) if self._fits(hart) else 0
         if not other:
-            return _back(hart)
+            return go_back(hart)
         start = self._place(length, alignment)
         self.copy = (other + _HEADER, length)
         for pointer, value in ((image, start), (header, other), (copy, other + _HEADER)):
             self._set(pointer, value)
-        return _back(hart, self.page + _CHUNK)
+        return go_back(hart, self.page + _CHUNK)
 
     def _single(self, hart: Hart) -> None:
         """Stand in for bpf_jit_binary_alloc(length, &image, alignment, ...)."""
         length, image, alignment = hart.x[A0 : A0 + 3]
         if not self._fits(hart):
-            return _back(hart)
+            return go_back(hart)
         self._set(image, self._place(length, alignment))
-        return _back(hart, self.page + _CHUNK)
+        return go_back(hart, self.page + _CHUNK)
 
     def _finalize(self, hart: Hart) -> None:
         """Copy the image to where it is executed."""
         if self.made is not None and self.copy is not None:
             self.bench.memory.write(self.made.start, self.bench.memory.read(*self.copy))
-        _back(hart)
-
-
-def _back(hart: Hart, value: int = 0) -> None:
-    hart.pc, hart.x[A0] = hart.x[RA] & ~1, value & MASK64
+        go_back(hart)

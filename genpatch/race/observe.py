@@ -21,8 +21,8 @@ from ..machine.hart import Event as Seen
 from ..machine.hart import Hart
 from ..machine.memory import PAGE, Mapping, Memory
 from ..machine.outcome import Outcome, Trap
-from ..run.kernel import A0, GP, RA, RETURN, SP, TP, KernelBench, global_pointer, has_returned
-from ..units import MASK64, Span
+from ..run.kernel import A0, GP, RA, RETURN, SP, TP, KernelBench, global_pointer, go_back, has_returned
+from ..units import Span
 from ..verify.pages import PAGE_OF, ModuleText
 from ..verify.scene import Scene, hook_stubs
 from ..verify.stubs import FIXMAP, Stub
@@ -139,7 +139,7 @@ class KernelObserver:
 
     def answer(self, function: int, value: int) -> None:
         """Let a function return a value instead of being executed."""
-        self._hooks[function] = lambda hart: _back(hart, value)
+        self._hooks[function] = lambda hart: go_back(hart, value)
 
     def fresh_memory(self) -> Memory:
         """Return the memory as it is now, for a victim whose stack is empty."""
@@ -168,11 +168,11 @@ class KernelObserver:
             hooks[fixmap] = self._map
         unique, page_of = image.address_of("ftrace_find_unique_ops"), image.address_of(PAGE_OF)
         if unique is not None:
-            hooks[unique] = lambda hart: _back(hart, self.unique_ops)
+            hooks[unique] = lambda hart: go_back(hart, self.unique_ops)
         if (waits := image.address_of(Act.WAIT_TASKS.value)) is not None:
             hooks[waits] = lambda hart: self._tell(hart, Event(act=Act.WAIT_TASKS))
         if page_of is not None and text is not None and text.pages is not None:
-            hooks[page_of] = lambda hart: _back(hart, text.page_of(hart.x[A0]))
+            hooks[page_of] = lambda hart: go_back(hart, text.page_of(hart.x[A0]))
         return hooks
 
     def _special(self, stub: Stub) -> Hook | None:
@@ -195,11 +195,11 @@ class KernelObserver:
 
     def _tell(self, hart: Hart, event: Event) -> None:
         self._events.append(event)
-        _back(hart)
+        go_back(hart)
 
     def _warn(self, hart: Hart, name: str) -> None:
         self.notes.append(f"{name} called from {self.image.symbols.nearest(hart.x[RA])}")
-        _back(hart)
+        go_back(hart)
 
     def _lock(self, hart: Hart, what: str) -> None:
         """Note the lock of text: the others are not what patchers exclude each other by."""
@@ -208,7 +208,7 @@ class KernelObserver:
             self._depth += 1 if what == "lock" else -1
             if self._depth == (1 if what == "lock" else 0):
                 self._events.append(Event(act=Act.LOCK if what == "lock" else Act.UNLOCK, what=_TEXT_LOCK))
-        _back(hart)
+        go_back(hart)
 
     def _map(self, hart: Hart) -> None:
         """Honour __set_fixmap(index, physical, protection): a second name for a page of text."""
@@ -224,7 +224,7 @@ class KernelObserver:
             self._events.append(Event(act=Act.MAP, at=target, slot=name))
         elif mapped is not None:
             self._events.append(Event(act=Act.UNMAP, slot=name))
-        _back(hart)
+        go_back(hart)
 
     def _stop(self, hart: Hart) -> None:
         """Honour stop_machine(function, data, cpus): with cpus every hart calls it, the other one first."""
@@ -262,7 +262,7 @@ class KernelObserver:
             self._events.append(Event(act=Act.REMOTE_FENCE_I, what=self.image.symbols.nearest(function)))
         elif other.log.fenced:
             self.notes.append(f"{name}: nobody waits for the remote fence.i")
-        _back(hart)
+        go_back(hart)
 
     # -- what harts do
 
@@ -412,11 +412,6 @@ class _Other:
         observer = self.memory.observer
         self.has_returned = has_returned(self.hart.run(_WAITING))
         self.memory.observer = observer
-
-
-def _back(hart: Hart, value: int = 0) -> None:
-    """Return to the caller."""
-    hart.pc, hart.x[A0] = hart.x[RA] & ~1, value & MASK64
 
 
 def _when_back(hart: Hart, act: Hook) -> None:

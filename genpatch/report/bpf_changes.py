@@ -11,7 +11,17 @@ from itertools import islice
 from ..verify.bpf.promises import BpfPromise
 from .documents import Document
 
-__all__ = ["BpfChange", "BpfChanges", "BpfCounts", "bpf_changes", "bpf_of", "finding_of", "has_values", "unit_of"]
+__all__ = [
+    "BpfChange",
+    "BpfChanges",
+    "BpfCounts",
+    "bpf_changes",
+    "bpf_of",
+    "finding_of",
+    "has_values",
+    "matched",
+    "unit_of",
+]
 
 _DIGITS = re.compile(r"\d+")
 _RULES = "GP35"
@@ -138,7 +148,7 @@ def _changes(
     old: Sequence[Document], new: Sequence[Document], findings_old: Sequence[Document], findings_new: Sequence[Document]
 ) -> Iterator[BpfChange]:
     """Yield failures, those that the kernel asks for first, and of those what is new before what is gone."""
-    pairs = list(_matched(old, new))
+    pairs, _, _ = matched(old, new, _KEYS)
     before = {id(second): first for first, second in pairs}
     taken = {id(first) for first, _ in pairs}
     found = []
@@ -182,10 +192,13 @@ _KEYS: tuple[_Key, ...] = (
 )
 
 
-def _matched(old: Sequence[Document], new: Sequence[Document]) -> Iterator[tuple[Document, Document]]:
-    """Yield failures that are the same, by the narrowest key that tells."""
+def matched(
+    old: Sequence[Document], new: Sequence[Document], keys: Sequence[Callable[[Document], tuple[object, ...]]]
+) -> tuple[list[tuple[Document, Document]], list[Document], list[Document]]:
+    """Return what is the same by the narrowest key that tells, and what is left of the old and of the new."""
+    pairs: list[tuple[Document, Document]] = []
     left, right = list(old), list(new)
-    for key in _KEYS:
+    for key in keys:
         waiting: dict[tuple[object, ...], list[Document]] = {}
         for each in left:
             waiting.setdefault(key(each), []).append(each)
@@ -193,7 +206,8 @@ def _matched(old: Sequence[Document], new: Sequence[Document]) -> Iterator[tuple
         for each in right:
             found = waiting.get(key(each))
             if found:
-                yield found.pop(0), each
+                pairs.append((found.pop(0), each))
             else:
                 rest.append(each)
         left, right = [each for some in waiting.values() for each in some], rest
+    return pairs, left, right

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
-from .bpf_changes import BpfChanges, bpf_changes
+from .bpf_changes import BpfChanges, bpf_changes, matched
 from .document import DIFF_SCHEMA, plain
 from .documents import Document, verb_of
 from .fingerprint import artefact_name, plain_symbol
@@ -295,19 +295,8 @@ def _masked(message: str) -> str:
 
 def _matched(old: Sequence[Document], new: Sequence[Document]) -> Iterator[tuple[Document, Document]]:
     """Yield findings that are the same, by the narrowest key that tells, at last the only ones of their rule."""
-    left, right = list(old), list(new)
-    for key in _KEYS:
-        waiting: dict[tuple[str, ...], list[Document]] = {}
-        for each in left:
-            waiting.setdefault(key(each), []).append(each)
-        rest = []
-        for each in right:
-            found = waiting.get(key(each))
-            if found:
-                yield found.pop(0), each
-            else:
-                rest.append(each)
-        left, right = [each for some in waiting.values() for each in some], rest
+    pairs, left, right = matched(old, new, _KEYS)
+    yield from pairs
     counts = Counter(each["rule"] for each in left), Counter(each["rule"] for each in right)
     alone = {each["rule"]: each for each in left if counts[0][each["rule"]] == 1}
     yield from ((alone[each["rule"]], each) for each in right if each["rule"] in alone and counts[1][each["rule"]] == 1)

@@ -22,7 +22,7 @@ from ..machine.memory import PAGE, Memory
 from ..machine.outcome import Outcome, Status
 from ..units import MASK64, Span, U8Array
 
-__all__ = ["RETURN", "KernelBench", "Place", "kernel_places"]
+__all__ = ["RETURN", "KernelBench", "Place", "go_back", "kernel_places"]
 
 RETURN = 0xFFFF_FFFF_FFFF_F000
 """Address that a called function returns to; nothing is mapped there."""
@@ -201,8 +201,10 @@ def has_returned(outcome: Outcome) -> bool:
     return outcome.status in (Status.STOPPED, Status.BUDGET) and outcome.pc == RETURN
 
 
-def _stub(value: int) -> Callable[[Hart], None]:
-    def hook(hart: Hart) -> None:
-        hart.x[A0], hart.pc = value & MASK64, hart.x[RA] & ~1
+def go_back(hart: Hart, value: int = 0) -> None:
+    """Return to the caller of the function that a hart stands at the beginning of, with a value."""
+    hart.pc, hart.x[A0] = hart.x[RA] & ~1, value & MASK64
 
-    return hook
+
+def _stub(value: int) -> Callable[[Hart], None]:
+    return lambda hart: go_back(hart, value)

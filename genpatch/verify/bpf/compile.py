@@ -22,8 +22,8 @@ from ...isa.insn import Insn, decode
 from ...machine.hart import Hart
 from ...machine.memory import PAGE
 from ...machine.outcome import Cause, Outcome, Status, Trap
-from ...run.kernel import A0, RA, RETURN, KernelBench, has_returned
-from ...units import MASK64, Span, as_hex
+from ...run.kernel import A0, RA, RETURN, KernelBench, go_back, has_returned
+from ...units import Span, as_hex
 from ..scene import Scene, hook_stubs
 from ..stubs import STUBS
 from .allocators import ALLOCATES, FREES, allocator_arguments
@@ -343,8 +343,8 @@ class JitBench:
                 hooks[name] = partial(self._allocate, allocator_arguments(self.image, name))
         for name in _EXECUTABLE:
             hooks[name] = partial(self._alloc_exec, self._size_argument(name))
-        hooks |= {_PACK: self._pack, _CHARGE: _back, "__warn_printk": self._warn}
-        hooks |= dict.fromkeys((*FREES, *_ZERO), _back)
+        hooks |= {_PACK: self._pack, _CHARGE: go_back, "__warn_printk": self._warn}
+        hooks |= dict.fromkeys((*FREES, *_ZERO), go_back)
         hooks |= {name: partial(self._random, name) for name in _RANDOM}
         return self._at(hooks)
 
@@ -366,23 +366,23 @@ class JitBench:
         size = 1
         for number in factors:
             size *= hart.x[A0 + number]
-        _back(hart, self._take(size))
+        go_back(hart, self._take(size))
 
     def _alloc_exec(self, number: int, hart: Hart) -> None:
-        _back(hart, self._place(hart.x[A0 + number], writable=True))
+        go_back(hart, self._place(hart.x[A0 + number], writable=True))
 
     def _pack(self, hart: Hart) -> None:
         """Stand in for bpf_prog_pack_alloc(size, ...)."""
-        _back(hart, self._place(hart.x[A0] & 0xFFFF_FFFF, writable=False))
+        go_back(hart, self._place(hart.x[A0] & 0xFFFF_FFFF, writable=False))
 
     def _copy(self, hart: Hart) -> None:
         """Stand in for bpf_arch_text_copy(dst, src, len), which returns dst or an error."""
         target = hart.x[A0]
-        _back(hart, target if self._written(hart) else _EINVAL)
+        go_back(hart, target if self._written(hart) else _EINVAL)
 
     def _write(self, hart: Hart) -> None:
         """Stand in for patch_text_nosync(dst, src, len), which is the same where the compiler has inlined it."""
-        _back(hart, 0 if self._written(hart) else _EINVAL)
+        go_back(hart, 0 if self._written(hart) else _EINVAL)
 
     def _written(self, hart: Hart) -> bool:
         """Copy to what was allocated for a program; tell whether it was that."""
@@ -394,11 +394,11 @@ class JitBench:
 
     def _random(self, name: str, hart: Hart) -> None:
         limit = hart.x[A0] & 0xFFFF_FFFF
-        _back(hart, self.random if name.startswith("get_random_") or self.random < limit else 0)
+        go_back(hart, self.random if name.startswith("get_random_") or self.random < limit else 0)
 
     def _warn(self, hart: Hart) -> None:
         self._warnings.append(f"a WARN in {self.image.symbols.nearest(hart.x[RA])}")
-        _back(hart)
+        go_back(hart)
 
     # -- the call
 
@@ -646,7 +646,3 @@ def _model(types: Btf) -> Model | None:
     return Model(
         layout.size, at["ret_size"], at.get("ret_flags"), at["nr_args"], at["arg_size"], at.get("arg_flags"), most
     )
-
-
-def _back(hart: Hart, value: int = 0) -> None:
-    hart.pc, hart.x[A0] = hart.x[RA] & ~1, value & MASK64

@@ -16,7 +16,7 @@ from ...isa.encoding import REG_NAMES
 from ...machine.hart import Hart
 from ...machine.memory import PAGE, Mapping, Memory
 from ...machine.outcome import Outcome, Status, Trap
-from ...run.kernel import A0, RA, RETURN, has_returned
+from ...run.kernel import A0, RA, RETURN, go_back, has_returned
 from ...units import MASK64, as_hex
 from ..pages import PAGE_OF, ModuleText, find_module_text
 from ..scene import Scene
@@ -149,8 +149,8 @@ class Poker:
         image, page_of = self.bench.image, self.text.page_of
         hooks: dict[str, Callable[[Hart], None]] = {FIXMAP: self._map}
         if self.text.pages is not None:
-            hooks[PAGE_OF] = lambda hart: _back(hart, page_of(hart.x[A0]))
-        hooks |= dict.fromkeys(_ANSWERS, lambda hart: _back(hart, 1))
+            hooks[PAGE_OF] = lambda hart: go_back(hart, page_of(hart.x[A0]))
+        hooks |= dict.fromkeys(_ANSWERS, lambda hart: go_back(hart, 1))
         named = ((image.address_of(name), hook) for name, hook in hooks.items())
         return {address: hook for address, hook in named if address is not None}
 
@@ -166,7 +166,7 @@ class Poker:
                 self._mapped[index] = self.memory.alias(start, PAGE, physical & -PAGE, name="fixmap")
             except ValueError:  # there is no such slot: what the kernel does there is a fault of its own
                 self._mapped.pop(index, None)
-        _back(hart)
+        go_back(hart)
 
 
 class Pokes(Protocol):
@@ -331,7 +331,3 @@ class _Arrival:
         if self.times > 1:
             return Outcome(Status.STOPPED, hart.pc, text="reached again")
         return self.steps.arrived(hart, self.first, self.target)
-
-
-def _back(hart: Hart, value: int = 0) -> None:
-    hart.pc, hart.x[A0] = hart.x[RA] & ~1, value & MASK64
