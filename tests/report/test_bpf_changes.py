@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from genpatch.report.bpf_changes import bpf_of, finding_of
+from genpatch.report.bpf_changes import bpf_of, finding_of, matched
 from genpatch.report.diff_text import diff_text, verdict_of
 from genpatch.report.diffing import Diff, compare_sides
 from genpatch.report.schema import DIFF_JSON_SCHEMA
@@ -156,3 +156,12 @@ def test_hostile_names_are_printable() -> None:
     lines = lines_of(compared(body(record()), body(record(bad))))
     assert all(line.isprintable() for line in lines)
     assert any(SCRIPT.split()[0] in line for line in lines)
+
+
+def test_what_is_paired_once_is_not_paired_again() -> None:
+    """One of the new ones is the old one to the letter; the other is like it only, and comes with nothing."""
+    old, new = [{"text": "a 1"}], [{"text": "a 2"}, {"text": "a 1"}]
+    keys = (lambda each: (each["text"],), lambda each: (each["text"][0],))
+    assert matched(old, new, keys) == ([(old[0], new[1])], [], [new[0]])
+    assert matched(new, old, keys) == ([(new[1], old[0])], [new[0]], [])
+    assert matched(new, new, keys[1:]) == ([(new[0], new[0]), (new[1], new[1])], [], [])
