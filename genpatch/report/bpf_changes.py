@@ -18,6 +18,7 @@ __all__ = [
     "bpf_changes",
     "bpf_of",
     "finding_of",
+    "grown",
     "has_values",
     "matched",
     "unit_of",
@@ -49,7 +50,9 @@ class BpfCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BpfChange:
-    """A failure in one kernel or in both: change is new, gone or same; counts are of trampolines or programs.
+    """A failure in one kernel or in both: change is new, grown, shrunk, gone or same.
+
+    Counts are of trampolines or programs.
 
     `rule` and `level` are those of the finding that tells of it, empty without one. What it is about, with an example
     and values, is as the new kernel has it, or the old one if it is gone.
@@ -155,12 +158,12 @@ def _changes(
     for each in new:
         was = before.get(id(each))
         cases = was["cases"] if was is not None else 0
-        change = "new" if was is None else "same"
+        change = "new" if was is None else grown(cases, each["cases"])
         found.append(_change(change, each, finding_of(each, findings_new), cases, each["cases"]))
     found += [
         _change("gone", each, finding_of(each, findings_old), each["cases"], 0) for each in old if id(each) not in taken
     ]
-    order = ("new", "gone", "same")
+    order = ("new", "grown", "shrunk", "gone", "same")
     yield from sorted(found, key=lambda each: (not each.requested, order.index(each.change)))
 
 
@@ -190,6 +193,11 @@ _KEYS: tuple[_Key, ...] = (
     lambda each: (*_thing(each), _masked(each["note"])),
     _thing,
 )
+
+
+def grown(old: int, new: int) -> str:
+    """Tell what became of something that is in both, by how many things it is about."""
+    return "same" if old == new else ("grown" if new > old else "shrunk")
 
 
 def matched(

@@ -41,7 +41,7 @@ def verdict_of(diff: Diff) -> str:
             count = sum(each.change == change for each in changes)
             parts += [f"{plural(count, what)} {change}"] if count else []
     failures = Counter(each.change for each in diff.bpf.failures if each.requested) if diff.bpf else Counter()
-    parts += [f"{plural(failures[each], 'BPF failure')} {each}" for each in ("new", "gone") if failures[each]]
+    parts += [f"{plural(failures[each], 'BPF failure')} {each}" for each in _CHANGES[:-1] if failures[each]]
     return "; ".join(parts) or "nothing to compare but what is above"
 
 
@@ -166,7 +166,7 @@ def _bpf(bpf: BpfChanges, width: int, most: int) -> Iterator[str]:
         yield f"  ... {plural(len(asked) - most, 'more failure')}"
     others = Counter(each.change for each in bpf.failures if not each.requested)
     if others:
-        counted = ", ".join(f"{others[each]:,} {each}" for each in ("new", "gone", "same") if others[each])
+        counted = ", ".join(f"{others[each]:,} {each}" for each in _CHANGES if others[each])
         text = f"with flags that nothing in the kernel asks for: {plural(others.total(), 'failure')} ({counted})"
         yield from _hanging("  others  ", text, width)
 

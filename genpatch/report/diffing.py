@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
-from .bpf_changes import BpfChanges, bpf_changes, matched
+from .bpf_changes import BpfChanges, bpf_changes, grown, matched
 from .document import DIFF_SCHEMA, plain
 from .documents import Document, verb_of
 from .fingerprint import artefact_name, plain_symbol
@@ -153,7 +153,7 @@ class Diff:
         worse += ["error" for state in self.states if state.change == "broken"]
         worse += ["error" for race in self.races if race.change == "broken"]
         failures = self.bpf.failures if self.bpf is not None else ()
-        worse += [each.level for each in failures if each.change == "new" and each.level]
+        worse += [each.level for each in failures if each.change in ("new", "grown") and each.level]
         return tuple(worse)
 
 
@@ -250,7 +250,7 @@ def _pairs(verb: str, old: Document, new: Document) -> Iterator[Pair]:
     before, after = list(old.get("findings", ())), list(new.get("findings", ()))
     matched = list(_matched(before, after))
     for first, second in matched:
-        change = _grown(first["sites"], second["sites"])
+        change = grown(first["sites"], second["sites"])
         yield _pair(verb, change, second, first["sites"], second["sites"])
     taken = {id(each) for pair in matched for each in pair}
     asked_old, asked_new = _asked(old), _asked(new)
@@ -260,10 +260,6 @@ def _pairs(verb: str, old: Document, new: Document) -> Iterator[Pair]:
     for each in before:
         if id(each) not in taken:
             yield _pair(verb, "gone", each, each["sites"], 0, asked_new.get(each["rule"], ""), "the new kernel")
-
-
-def _grown(old: int, new: int) -> str:
-    return "same" if old == new else ("grown" if new > old else "shrunk")
 
 
 def _asked(document: Document) -> dict[str, str]:

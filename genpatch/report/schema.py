@@ -485,7 +485,8 @@ _BPF_CHANGES = _record(
     old=_BPF_COUNTS, new=_BPF_COUNTS, why_old=TEXT, why_new=TEXT,
     failures=_list(
         _record(
-            change={"enum": ["new", "gone", "same"]}, promise=TEXT, what=TEXT, alike=COUNT, requested=_BOOL,
+            change={"enum": ["new", "grown", "shrunk", "gone", "same"]}, promise=TEXT, what=TEXT, alike=COUNT,
+            requested=_BOOL,
             rule={"description": "of the finding that tells of it, as its level; empty without one", **TEXT},
             level={"enum": ["error", "warning", "note", ""]}, cases_old=COUNT, cases_new=COUNT, example=TEXT,
             expected=ADDRESS, got=ADDRESS, note=TEXT,

@@ -78,7 +78,7 @@ def test_a_failure_behind_the_only_finding_of_a_rule_is_not_taken_for_another() 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        (failure("a1 of f"), failure("a17 of f", cases=5), [("same", "a17 of f", 3, 5)]),
+        (failure("a1 of f"), failure("a17 of f", cases=5), [("grown", "a17 of f", 3, 5)]),
         (failure(note="it ends there"), failure(note="it is left"), [("same", "a1 of the traced function", 3, 3)]),
         (failure(promise="passed"), failure(promise="value"),
          [("new", "a1 of the traced function", 0, 3), ("gone", "a1 of the traced function", 3, 0)]),
@@ -101,7 +101,7 @@ def test_of_several_alike_the_nearest_are_paired() -> None:
 
 def test_counts_are_told_as_they_were_and_are() -> None:
     found = compared(body(record(failure(cases=3))), body(record(failure(cases=1))))
-    assert "  same    passed: a1 of the traced function: 3 -> 1 trampoline, as with" in lines_of(found)
+    assert "  shrunk  passed: a1 of the traced function: 3 -> 1 trampoline, as with" in lines_of(found)
 
 
 def test_what_was_not_run_is_no_pass() -> None:
@@ -165,3 +165,13 @@ def test_what_is_paired_once_is_not_paired_again() -> None:
     assert matched(old, new, keys) == ([(old[0], new[1])], [], [new[0]])
     assert matched(new, old, keys) == ([(new[1], old[0])], [new[0]], [])
     assert matched(new, new, keys[1:]) == ([(new[0], new[0]), (new[1], new[1])], [], [])
+
+
+def test_a_failure_in_more_trampolines_is_worse() -> None:
+    few, many = failure(cases=208), failure(cases=4208)
+    found = compared(body(record(few), told(few, "error")), body(record(many), told(many, "error")))
+    assert [each[0] for each in changes(found)] == ["grown"]
+    assert found.levels == ("error",)
+    assert "1 BPF failure grown" in verdict_of(found)
+    back = compared(body(record(many), told(many, "error")), body(record(few), told(few, "error")))
+    assert ([each[0] for each in changes(back)], back.levels) == (["shrunk"], ())
