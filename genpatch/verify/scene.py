@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..errors import ImageError
 from ..image.model import KernelImage
 from ..machine.hart import Hart
 from ..machine.memory import PAGE
@@ -27,6 +28,7 @@ __all__ = ["Scene", "hook_stubs", "prepare_scene"]
 
 _WRITERS = ("patch_insn_write", "patch_text_nosync", "ftrace_make_nop")
 _HOST_GAP = 1 << 20
+_LARGEST = 1 << 31  # lanes keep a byte of state for each word
 _BUDGET = 200_000
 _T0, _A2 = 5, 12
 
@@ -93,7 +95,14 @@ FUNCTIONS = (
 
 
 def prepare_scene(image: KernelImage) -> Scene:
-    """Return the scene of a kernel; what cannot be prepared is in its notes."""
+    """Return the scene of a kernel; what cannot be prepared is in its notes.
+
+    Raises:
+        ImageError: it is no linked kernel, or larger than the 2 GiB that one has at the end of the address space.
+    """
+    size = sum(region.span.size for region in image.memory.regions)
+    if size > _LARGEST:
+        raise ImageError(image.path, "regions", expected=f"at most {_LARGEST:#x} bytes in all", got=f"{size:#x}")
     bench = KernelBench(image)
     end = max(region.span.end for region in image.memory.regions)
     start = -(-end // PAGE) * PAGE + _HOST_GAP

@@ -9,9 +9,12 @@ import pytest
 
 from genpatch.audit.cases import Code, Fn, kernel, replaced
 from genpatch.audit.live import LIVE, live
+from genpatch.errors import ImageError
 from genpatch.image.model import KernelImage
 from genpatch.verify.run import verify
 from genpatch.verify.scene import prepare_scene
+from tests.elfwriter import ALLOC, NOBITS, WRITE, Section
+from tests.run.toy import image_of, toy_bytes
 
 from .toys import DATA, GLOBAL_OPS, HANDLER, PAIR, broken, call_ops, edited, pair, without
 
@@ -131,3 +134,15 @@ def test_a_name_that_stands_nowhere() -> None:
     ).image
     assert prepare_scene(replace(image, path="odd")).places
     assert LIVE
+
+
+@pytest.mark.parametrize(("end", "fits"), [(0x5000_0000, True), (0xC001_0000, False)])
+def test_an_image_beyond_what_a_kernel_may_take(end: int, fits: bool) -> None:
+    """2 GiB at the end of the address space are the kernel's own; a section that claims more takes no memory here."""
+    hole = Section(name=".hole", type=NOBITS, addr=0x4000_0000, size=end - 0x4000_0000, flags=ALLOC | WRITE)
+    image = image_of(toy_bytes(hole))
+    if fits:
+        assert prepare_scene(image).places
+    else:
+        with pytest.raises(ImageError, match="regions: expected at most 0x80000000 bytes in all, got 0x8001"):
+            prepare_scene(image)
