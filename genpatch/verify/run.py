@@ -21,7 +21,7 @@ from ..sites.discover import find_sites
 from ..sites.infer import SchemeVerdict, infer_scheme
 from ..sites.model import Sites
 from ..sites.patching import PatchingCode
-from ..units import BoolArray, I64Array, Span, U8Array, U64Array
+from ..units import MASK64, BoolArray, I64Array, Span, U8Array, U64Array
 from .contract import Expectation, Failure, Promise, Terms, judge
 from .layouts import Layouts, layouts_of
 from .life import STATES, THROUGH_RA, Abilities, Patch, State
@@ -244,7 +244,7 @@ def terms_of(result: Verification, scene: Scene, code: PatchingCode) -> Terms:
     scheme, sites = result.verdict.scheme, result.sites
     assert scheme is not None
     adjust = code.call_adjust
-    ip = sites.entry + _U64(adjust) if adjust is not None else sites.func + _U64(scheme.ip_offset)
+    ip = sites.entry + _U64(adjust & MASK64) if adjust is not None else sites.func + _U64(scheme.ip_offset)
     pad = np.zeros_like(sites.lead) if Need.LANDING_PAD in scheme.needs else sites.lead  # part of the scheme's sled
     return Terms(
         func=sites.func,

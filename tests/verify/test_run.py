@@ -330,6 +330,10 @@ MISTAKES: dict[str, Mistake] = {
         "ftrace_call_adjust", (("addi a0, a0, 12", "addi a0, a0, 16"),),
         {("patch-stays", "ftrace_init_nop")}, "GP302 GP304 GP305 GP310", ("boot",),
     ),
+    "adjusted-downward": Mistake(
+        "ftrace_call_adjust", (("addi a0, a0, 12", "addi a0, a0, -4"),),
+        {("patch-stays", "ftrace_init_nop")}, "GP302 GP304 GP305 GP310", ("boot",),
+    ),
     "breakpoint-overwritten": Mistake(
         "ftrace_make_call", (("jal ra, ftrace_set_ops\n", "jal ra, ftrace_set_ops\n" + AUIPC_AGAIN),),
         {("patch-stays", "ftrace_make_call")}, "GP302", ("kprobed",), True,
