@@ -24,7 +24,7 @@ from ..units import MASK64, Span, as_hex
 from .stubs import FIXMAP, STUBS, Stub
 from .update import framing_of
 
-__all__ = ["Scene", "hook_stubs", "prepare_scene"]
+__all__ = ["Fixmap", "Scene", "hook_stubs", "prepare_scene"]
 
 _WRITERS = ("patch_insn_write", "patch_text_nosync", "ftrace_make_nop")
 _HOST_GAP = 1 << 20
@@ -110,7 +110,7 @@ def prepare_scene(image: KernelImage) -> Scene:
     missing = tuple(name for name in FUNCTIONS if image.address_of(name) is None)
     scene = Scene(image, [], None, Span(start, start + PAGE), stubs, missing, bench.stack, bench.scratch, bench.task)
     hook_stubs(bench.hart, stubs)
-    mapper = _Fixmap(bench)
+    mapper = Fixmap(bench)
     scene.fixmap_top = mapper.find_top(scene.notes)
     scene.framing, trouble = framing_of(bench, stubs)
     scene.notes += [trouble] if trouble else []
@@ -135,12 +135,16 @@ def _scalar_stub(stub: Stub) -> Callable[[Hart], Outcome | None]:
     return hook
 
 
-class _Fixmap:
-    """Honours what the kernel maps to write to its text."""
+class Fixmap:
+    """Honours what the kernel maps to write to its text.
 
-    def __init__(self, bench: KernelBench):
-        self.bench = bench
-        self.top: int | None = None
+    Args:
+        bench: the machine.
+        top: address that fixmap slots are counted down from; None if it is still to be found.
+    """
+
+    def __init__(self, bench: KernelBench, top: int | None = None):
+        self.bench, self.top = bench, top
         self._mapped: dict[int, Mapped] = {}
         self._last: tuple[int, int] | None = None
         address = bench.image.address_of(FIXMAP)

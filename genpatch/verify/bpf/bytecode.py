@@ -2,8 +2,9 @@
 """An assembler of eBPF, in the syntax that clang and the kernel's verifier log share.
 
 Source of the encoding: RFC 9669, "BPF Instruction Set Architecture (ISA)". What no compiler writes, but the
-verifier puts into programs before they are compiled, is there too: ``tail_call``, ``zext`` and calls whose target
-is a name.
+verifier puts into programs before they are compiled, is there too: ``tail_call``, ``zext``, ``nospec``, calls whose
+target is a name, and accesses that may fault: ``probe`` in front of a load, ``arena`` in front of any access.
+Source of those: BPF_PROBE_MEM and the like in include/linux/filter.h.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from ...errors import GenpatchError
 
-__all__ = ["SIZE", "BytecodeError", "Callee", "assemble"]
+__all__ = ["SIZE", "BytecodeError", "Callee", "assemble", "guarded_accesses"]
 
 SIZE = 8
 """Bytes of an instruction; an immediate load of 64 bits has two."""
@@ -22,6 +23,13 @@ SIZE = 8
 _LD, _LDX, _ST, _STX, _ALU, _JMP, _JMP32, _ALU64 = range(8)
 _IMM, _MEM, _MEMSX, _ATOMIC = 0x00, 0x60, 0x80, 0xC0
 _X, _FETCH = 0x08, 0x01
+_NOSPEC = 0xC0
+_MODE = 0xE0
+_MODES = {
+    "probe": {_MEM: 0x20, _MEMSX: 0x40},
+    "arena": {_MEM: 0xA0, _ATOMIC: 0xE0},
+}
+"""What the verifier makes of the mode of an access that may fault."""
 _WIDTHS = {32: 0x00, 16: 0x08, 8: 0x10, 64: 0x18}
 _OPERATIONS = {
     "+": 0x00, "-": 0x10, "*": 0x20, "/": 0x30, "|": 0x40, "&": 0x50, "<<": 0x60, ">>": 0x70, "%": 0x90,
@@ -35,6 +43,8 @@ _CONDITIONS = {
 _JA, _CALL, _EXIT, _TAIL_CALL = 0x00, 0x80, 0x90, 0xF0
 _XCHG, _CMPXCHG, _LOAD_ACQUIRE, _STORE_RELEASE = 0xE0 | _FETCH, 0xF0 | _FETCH, 0x100, 0x110
 _PSEUDO_FUNCTION = 4
+_CAST, _PERCPU = 1, -1
+"""BPF_ADDR_SPACE_CAST and BPF_ADDR_PERCPU, offsets of a move."""
 _FETCHES = {"add": "+", "or": "|", "and": "&", "xor": "^"}
 
 _REG, _NUM = r"([rw])(\d+)", r"(-?\w+)"
@@ -210,6 +220,27 @@ def _call(at: _Context, name: str) -> bytes:
     return _word(_JMP | _CALL, 0, callee.source, callee.offset, callee.immediate)
 
 
+def _cast(_: _Context, dst: str, src: str, to: str, origin: str) -> bytes:
+    return _word(_ALU64 | _MOV | _X, int(dst), int(src), _CAST, int(to) << 16 | int(origin))
+
+
+def _percpu(_: _Context, dst: str, src: str) -> bytes:
+    return _word(_ALU64 | _MOV | _X, int(dst), int(src), _PERCPU)
+
+
+def _guarded(at: _Context, how: str, statement: str) -> bytes:
+    """An access with an entry in the table of exceptions: its mode is another one."""
+    plain = _encode(statement, at)
+    modes = _MODES[how]
+    if (
+        plain[0] & 7 not in (_LDX, _ST, _STX)
+        or plain[0] & _MODE not in modes
+        or (how == "probe" and plain[0] & 7 != _LDX)
+    ):
+        raise BytecodeError(f"not an access that can be marked {how}")
+    return bytes([plain[0] & ~_MODE | modes[plain[0] & _MODE]]) + plain[1:]
+
+
 def _zext(_: _Context, register: str) -> bytes:
     return _word(_ALU | _MOV | _X, int(register), int(register), imm=1)
 
@@ -232,6 +263,10 @@ _FORMS: tuple[tuple[str, Callable[..., bytes]], ...] = (
     (r"goto(l)? (\S+)", _jump),
     (r"call (-?\w+)", _call),
     (r"zext r(\d+)", _zext),
+    (r"r(\d+) = addr_space_cast\(r(\d+), ([01]), ([01])\)", _cast),
+    (r"r(\d+) = &\(void __percpu \*\)\(r(\d+)\)", _percpu),
+    (r"(probe|arena) (.+)", _guarded),
+    (r"nospec", lambda _: _word(_ST | _NOSPEC)),
     (r"exit", lambda _: _word(_JMP | _EXIT)),
     (r"tail_call", lambda _: _word(_JMP | _TAIL_CALL)),
 )
@@ -259,6 +294,13 @@ def assemble(text: str, names: _Names | None = None) -> bytes:
         except BytecodeError as error:
             raise BytecodeError(f"{statement[:80]!r}: {error}") from None
     return b"".join(made)
+
+
+def guarded_accesses(insns: bytes) -> int:
+    """Return how many accesses of an assembled program want an entry in the table of exceptions."""
+    marked = {mode for modes in _MODES.values() for mode in modes.values()}
+    codes = insns[::SIZE]
+    return sum(code & 7 in (_LDX, _ST, _STX) and code & _MODE in marked for code in codes)
 
 
 def _statements(text: str, labels: dict[str, int]) -> Iterator[tuple[int, str]]:

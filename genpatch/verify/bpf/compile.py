@@ -27,7 +27,7 @@ from ...units import Span, as_hex
 from ..scene import Scene, hook_stubs
 from ..stubs import STUBS
 from .allocators import ALLOCATES, FREES, allocator_arguments
-from .bytecode import SIZE, Callee, assemble
+from .bytecode import SIZE, Callee, assemble, guarded_accesses
 from .interface import COPY, Model
 from .programs import set_member
 
@@ -39,7 +39,9 @@ _EXECUTABLE = (
     "bpf_jit_alloc_exec", "module_alloc", "execmem_alloc", "execmem_alloc_rw", "__vmalloc_node_range",
     "__vmalloc_node_range_noprof",
 )  # fmt: skip
-_RANDOM = ("__get_random_u32_below", "get_random_u32_below", "prandom_u32_max", "get_random_u32", "get_random_int")
+_RANDOM_BELOW = ("__get_random_u32_below", "get_random_u32_below", "prandom_u32_max")
+_RANDOM = ("get_random_u32", "get_random_int")
+_ARENA = ("bpf_arena_get_kern_vm_start", "bpf_arena_get_user_vm_start")
 _ZERO = ("set_memory_ro", "set_memory_x", "set_memory_rox", "set_memory_rw", "set_memory_nx", "bpf_prog_pack_free")
 _WRITE = "patch_text_nosync"
 _EINVAL = -22
@@ -91,6 +93,7 @@ class Source:
         names: what else stands for a number in the text.
         zext: the verifier has put a zero-extension wherever one is needed, so the JIT must add none.
         far: it is put as far below the kernel as BPF's region goes.
+        arena: where its arena is for the kernel and for its user; None without one.
     """
 
     text: str
@@ -101,6 +104,7 @@ class Source:
     names: Mapping[str, int] = field(default_factory=dict)
     zext: bool = False
     far: bool = False
+    arena: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class Compiled:
         warnings: each WARN or message of the kernel, and where.
         trouble: why the JIT could not be run to its end, empty if it was.
         insns: instructions of the JIT that were executed.
+        progs: address of each function's struct bpf_prog, the program's first.
     """
 
     prog: int
@@ -141,6 +146,7 @@ class Compiled:
     warnings: tuple[str, ...]
     trouble: str
     insns: int
+    progs: tuple[int, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -189,7 +195,7 @@ class JitBench:
         bench: the machine to use, one of its own by default.
         near, far: where programs are put, addresses with 2 MiB of unmapped room behind; by default 16 MiB below
             the kernel, and as far below as BPF's region goes.
-        random: what each random number below a limit is.
+        random: what each random number below a limit is, or what gives it for a limit.
 
     Attributes:
         bench: the machine; what was compiled lies in its memory, readable and executable.
@@ -204,7 +210,7 @@ class JitBench:
 
     def __init__(
         self, image: KernelImage, scene: Scene | None = None, *, bench: KernelBench | None = None, near: int = 0,
-        far: int = 0, random: int = 4,
+        far: int = 0, random: int | Callable[[int], int] = 4,
     ):  # fmt: skip
         self.image, self.random = image, random
         self._address(COMPILE)
@@ -217,7 +223,7 @@ class JitBench:
         low = min(region.span.start for region in image.memory.regions) & -PAGE
         self.near = near or low - _NEAR
         self._regions = [self._region(self.near), self._region(far or low - _FAR)]
-        self._far = False
+        self._far, self._arena = False, (0, 0)
         self._heap = Span(self.bench.scratch.end - _HEAP, self.bench.scratch.end)
         self._free = self._heap.start
         self._allocated: list[tuple[int, int]] = []
@@ -287,6 +293,12 @@ class JitBench:
         except Trap:
             return
 
+    @property
+    def has_arenas(self) -> bool:
+        """Whether the kernel has arenas and says that its JIT supports them."""
+        known = all(self.image.address_of(name) is not None for name in _ARENA)
+        return known and self.aux.find("arena") is not None and self.asks("bpf_jit_supports_arena") is True
+
     def asks(self, function: str, *arguments: int) -> bool | None:
         """Return what a function of the JIT answers, such as bpf_jit_supports_kfunc_call(); None if it is not there."""
         if self.image.address_of(function) is None:
@@ -345,7 +357,8 @@ class JitBench:
             hooks[name] = partial(self._alloc_exec, self._size_argument(name))
         hooks |= {_PACK: self._pack, _CHARGE: go_back, "__warn_printk": self._warn}
         hooks |= dict.fromkeys((*FREES, *_ZERO), go_back)
-        hooks |= {name: partial(self._random, name) for name in _RANDOM}
+        hooks |= {name: partial(self._random, name) for name in (*_RANDOM_BELOW, *_RANDOM)}
+        hooks |= {name: partial(self._arena_start, number) for number, name in enumerate(_ARENA)}
         return self._at(hooks)
 
     def _at(self, hooks: Mapping[str, _Hook]) -> dict[int, _Hook]:
@@ -393,8 +406,13 @@ class JitBench:
         return inside
 
     def _random(self, name: str, hart: Hart) -> None:
-        limit = hart.x[A0] & 0xFFFF_FFFF
-        go_back(hart, self.random if name.startswith("get_random_") or self.random < limit else 0)
+        limit = hart.x[A0] & 0xFFFF_FFFF if name in _RANDOM_BELOW else 1 << 32
+        number = self.random(limit) if callable(self.random) else self.random
+        go_back(hart, number if number < limit else 0)
+
+    def _arena_start(self, number: int, hart: Hart) -> None:
+        """Stand in for what says where an arena is; a program without one gives NULL."""
+        go_back(hart, self._arena[number] if hart.x[A0] else 0)
 
     def _warn(self, hart: Hart) -> None:
         self._warnings.append(f"a WARN in {self.image.symbols.nearest(hart.x[RA])}")
@@ -436,7 +454,7 @@ class JitBench:
             BytecodeError: its text is not understood.
             ImageError: there is no room for what the JIT reads.
         """
-        self._far = source.far
+        self._far, self._arena = source.far, source.arena or (0, 0)
         self._warnings, self._images = [], []
         before = self.bench.hart.retired
         progs, trouble = self._write_programs(source), ""
@@ -456,7 +474,7 @@ class JitBench:
         made = made if len(made) == len(progs) else ()
         code = self.bench.memory.read(made[0].span.start, made[0].span.size) if made else b""
         warnings = tuple(dict.fromkeys(self._warnings))
-        return Compiled(progs[0], made, code, warnings, trouble, self.bench.hart.retired - before)
+        return Compiled(progs[0], made, code, warnings, trouble, self.bench.hart.retired - before, tuple(progs))
 
     def _compile_one(self, prog: int) -> bool:
         """Call the JIT; tell whether it has accepted a program."""
@@ -551,7 +569,8 @@ class JitBench:
             aux = self.allocate(bytes(self.aux.size))
             first = first or aux
             values = {"stack_depth": stack, "verifier_zext": int(source.zext), "kfunc_tab": table, "func_idx": number}
-            values |= {"main_prog_aux": first}
+            values |= {"main_prog_aux": first, "num_exentries": guarded_accesses(insns)}
+            values |= {"arena": first} if source.arena is not None else {}
             for name, value in values.items():
                 self.write(aux, self.aux, name, value)
             prog = self._write_prog(insns, aux, is_func=bool(source.functions))

@@ -10,12 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-__all__ = ["CONTEXT", "SELF", "Call", "Cell", "CompiledProgram", "KfuncType", "catalogue"]
+__all__ = [
+    "ARENA", "ARENA_KERNEL", "ARENA_USER", "CONTEXT", "PER_CPU_OFFSET", "SELF", "Call", "Cell", "CompiledProgram",
+    "KfuncType", "catalogue", "words",
+]  # fmt: skip
 
 CONTEXT = "the context"
 """As an argument of a call: the address that the program was given."""
 SELF = ("self", 0)
 """In an array of programs: the program itself."""
+ARENA = "the arena"
+"""As the place of a cell; without a word it is the context."""
+ARENA_USER = 0x3F_7E00_8000_0000
+"""Address of a program's arena for its user. What a program holds of it are the low 32 bits."""
+ARENA_KERNEL = 0xFFFF_AF92_0123_4000
+"""What the kernel adds those to."""
+PER_CPU_OFFSET = 0x1D_5000_4000
+"""From a variable of each processor's own to the one of the processor that runs."""
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -36,12 +47,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a program must leave at a place of its context: offset and size [bytes]."""
+    """What a program must leave at a place of its context, or of ARENA: offset and size [bytes]."""
 
     what: str
     offset: int
     size: int
     value: int
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +80,10 @@ class CompiledProgram:
         kfunc: type of ``kfunc``.
         tail: text and stack of each program in the array ``map``; SELF for the program, None for none.
         zext: the verifier has marked the zero-extensions.
-        needs: what the JIT must know; see `compiled_run.Needs`.
+        needs: what the kernel must have, joined by ``+``; see `needs.Needs`.
         far: it stands as far from the kernel as it may.
+        arena: what lies at the beginning of its arena, which is one page; empty for none.
+        unused: why hardly anybody has such a program; empty if somebody may.
     """
 
     name: str
@@ -85,13 +99,23 @@ class CompiledProgram:
     zext: bool = False
     needs: str = ""
     far: bool = False
+    arena: bytes = b""
+    unused: str = ""
 
 
 def catalogue() -> list[CompiledProgram]:
     """Return all programs."""
+    from .guarded_programs import programs
+
     made = [*_SIMPLE, *_arithmetic(), *_jumps(), *_MEMORY, *_ATOMIC, *_CALLS, *_TAIL_CALLS, *_FUNCTIONS, *_KFUNCS]
-    made += [replace(each, name=f"{each.name}, far away", far=True) for each in _EVERYWHERE]
-    return made
+    made += programs()
+    everywhere = (*_EVERYWHERE, *(each for each in made if "percpu" in each.needs))
+    return [*made, *(replace(each, name=f"{each.name}, far away", far=True) for each in everywhere)]
+
+
+def words(*values: int) -> bytes:
+    """Return numbers of 64 bits as they lie in memory."""
+    return b"".join(value.to_bytes(8, "little") for value in values)
 
 
 # -- arithmetic
@@ -362,10 +386,6 @@ _DIGITS = 0xFFEE_DDCC_BBAA_9988
 _EMPTY = b"\xa7" * 8
 
 
-def _words(*values: int) -> bytes:
-    return b"".join(value.to_bytes(8, "little") for value in values)
-
-
 def _cells(*rows: tuple[str, int, int]) -> tuple[Cell, ...]:
     """Return words: (what, offset, value)."""
     return tuple(Cell(what, offset, 8, value) for what, offset, value in rows)
@@ -408,9 +428,10 @@ _MEMORY = (
 )  # fmt: skip
 
 _OLD = 0x0123_4567_89AB_CDEF
+_LEAKS = "a pointer is compared: the verifier lets that pass only where pointers may leak (CAP_PERFMON)"
 # the verifier puts a zero-extension of R0 behind every cmpxchg of 32 bits
 _ATOMIC = (
-    _with_results("atomic operations", _words(*[_OLD] * 6), """
+    _with_results("atomic operations", words(*[_OLD] * 6), """
         r2 = 0x10; r3 = 0xf0; r4 = 0xff; r5 = 0x76543211
         lock *(u64 *)(r1 + 0) += r2; lock *(u64 *)(r1 + 8) |= r2; lock *(u64 *)(r1 + 16) &= r3
         lock *(u64 *)(r1 + 24) ^= r4; lock *(u32 *)(r1 + 32) += w5; lock *(u32 *)(r1 + 44) ^= w4
@@ -418,7 +439,7 @@ _ATOMIC = (
         *_cells(("u64 +=", 0, 0x0123_4567_89AB_CDFF), ("u64 |=", 8, 0x0123_4567_89AB_CDFF), ("u64 &=", 16, 0xE0),
                 ("u64 ^=", 24, 0x0123_4567_89AB_CD10), ("u32 +=", 32, 0x0123_4567_0000_0000),
                 ("u32 ^=", 40, 0x0123_4598_89AB_CDEF))),
-    _with_results("atomic fetches of 64 bits", _words(*[_OLD] * 5) + _EMPTY * 5, """
+    _with_results("atomic fetches of 64 bits", words(*[_OLD] * 5) + _EMPTY * 5, """
         r2 = 0x10; r3 = 0xf0; r4 = 0x10; r5 = 0xff; r6 = -3; r9 = r1
         r2 = atomic_fetch_add((u64 *)(r9 + 0), r2); r3 = atomic_fetch_and((u64 *)(r9 + 8), r3)
         r4 = atomic_fetch_or((u64 *)(r9 + 16), r4); r5 = atomic_fetch_xor((u64 *)(r9 + 24), r5)
@@ -429,7 +450,7 @@ _ATOMIC = (
                 ("xor", 24, 0x0123_4567_89AB_CD10), ("xchg", 32, 0xFFFF_FFFF_FFFF_FFFD),
                 ("what add returns", 40, _OLD), ("what and returns", 48, _OLD), ("what or returns", 56, _OLD),
                 ("what xor returns", 64, _OLD), ("what xchg returns", 72, _OLD))),
-    _with_results("atomic fetches of 32 bits", _words(*[_OLD] * 5) + _EMPTY * 5, """
+    _with_results("atomic fetches of 32 bits", words(*[_OLD] * 5) + _EMPTY * 5, """
         r2 = 0x76543212; r3 = 0xf0; r4 = -1; r5 = -2; r6 = -4; r9 = r1
         w2 = atomic_fetch_add((u32 *)(r9 + 0), w2); w3 = atomic_fetch_and((u32 *)(r9 + 8), w3)
         w4 = atomic_fetch_or((u32 *)(r9 + 16), w4); w5 = atomic_fetch_xor((u32 *)(r9 + 24), w5)
@@ -441,7 +462,7 @@ _ATOMIC = (
                 ("xchg", 32, 0x0123_4567_FFFF_FFFC), ("what add returns", 40, 0x89AB_CDEF),
                 ("what and returns", 48, 0x89AB_CDEF), ("what or returns", 56, 0x89AB_CDEF),
                 ("what xor returns", 64, 0x89AB_CDEF), ("what xchg returns", 72, 0x89AB_CDEF))),
-    _with_results("compare and exchange", _words(*[_OLD] * 4) + _EMPTY * 4, """
+    _with_results("compare and exchange", words(*[_OLD] * 4) + _EMPTY * 4, """
         r9 = r1; r2 = 0x55; r6 = *(u64 *)(r9 + 0)
         r0 = r6; r0 = cmpxchg_64(r9 + 0, r0, r2); *(u64 *)(r9 + 32) = r0
         r0 = 1; r0 = cmpxchg_64(r9 + 8, r0, r2); *(u64 *)(r9 + 40) = r0
@@ -451,7 +472,32 @@ _ATOMIC = (
         *_cells(("u64, equal", 0, 0x55), ("u64, not equal", 8, _OLD), ("u32, equal", 16, 0x0123_4567_0000_0055),
                 ("u32, not equal", 24, _OLD), ("R0 of u64, equal", 32, _OLD), ("R0 of u64, not equal", 40, _OLD),
                 ("R0 of u32, equal", 48, 0x89AB_CDEF), ("R0 of u32, not equal", 56, 0x89AB_CDEF))),
-    _with_results("load-acquire and store-release", _words(_DIGITS) + _EMPTY * 6, """
+    _with_results("atomic operations of a register with itself", words(_OLD, _OLD, _OLD, _OLD) + _EMPTY * 2, """
+        r9 = r1; r2 = r9; lock *(u64 *)(r2 + 0) &= r2; r0 = *(u64 *)(r9 + 0); r2 &= 0xff; r0 &= 0xff
+        if r0 == r2 goto +2; r0 = 1; exit
+        r2 = r9; r2 = xchg_64(r2 + 8, r2); *(u64 *)(r9 + 32) = r2
+        r2 = r9; r2 += 16; r2 = atomic_fetch_or((u64 *)(r2 + 0), r2); *(u64 *)(r9 + 40) = r2
+        r2 = 0; *(u64 *)(r9 + 0) = r2; *(u64 *)(r9 + 8) = r2; *(u64 *)(r9 + 16) = r2; r0 = 0; exit""",
+        *_cells(("after &=", 0, 0), ("after xchg", 8, 0), ("after |=", 16, 0), ("what xchg returns", 32, _OLD),
+                ("what or returns", 40, _OLD))),
+    _with_results("atomic operations at large offsets", words(*[_OLD] * 4) + _EMPTY * 2, """
+        r9 = r1; r6 = r9; r6 -= 3000; r2 = 1; lock *(u64 *)(r6 + 3000) += r2; r6 += 6000
+        lock *(u32 *)(r6 - 2992) += w2; r3 = 5; r3 = xchg_64(r6 - 2984, r3); *(u64 *)(r9 + 32) = r3
+        r0 = 0x0123456789abcdef ll; r3 = 6; r0 = cmpxchg_64(r6 - 2976, r0, r3); *(u64 *)(r9 + 40) = r0; r0 = 0; exit""",
+        *_cells(("u64 +=", 0, _OLD + 1), ("u32 +=", 8, _OLD + 1), ("xchg", 16, 5), ("cmpxchg", 24, 6),
+                ("what xchg returns", 32, _OLD), ("R0 of cmpxchg", 40, _OLD))),
+    _with_results("compare and exchange at the address in R0, 64 bits", words(_OLD) + _EMPTY * 2, """
+        r9 = r1; *(u64 *)(r9 + 0) = r9; r2 = 0x55; r0 = r9; r0 = cmpxchg_64(r0 + 0, r0, r2); r0 -= r9
+        *(u64 *)(r9 + 8) = r0; r0 = r9; r0 = cmpxchg_64(r0 + 0, r0, r2); *(u64 *)(r9 + 16) = r0; exit""",
+        *_cells(("u64, equal", 0, 0x55), ("R0 of u64, equal", 8, 0), ("R0 of u64, not equal", 16, 0x55)),
+        unused=_LEAKS),
+    _with_results("compare and exchange at the address in R0, 32 bits", words(_OLD) + _EMPTY * 2, """
+        r9 = r1; *(u32 *)(r9 + 0) = r9; r2 = 0x55; r0 = r9; w0 = cmpxchg32_32(r0 + 0, w0, w2); zext r0
+        w3 = w9; r0 -= r3; *(u64 *)(r9 + 8) = r0; r0 = r9; w0 = cmpxchg32_32(r0 + 0, w0, w2); zext r0
+        *(u64 *)(r9 + 16) = r0; exit""",
+        *_cells(("u32, equal", 0, 0x0123_4567_0000_0055), ("R0 of u32, equal", 8, 0),
+                ("R0 of u32, not equal", 16, 0x55)), unused=_LEAKS),
+    _with_results("load-acquire and store-release", words(_DIGITS) + _EMPTY * 6, """
         r9 = r1; r0 = 0; r0 = load_acquire((u64 *)(r9 + 0)); *(u64 *)(r9 + 8) = r0
         w0 = load_acquire((u32 *)(r9 + 0)); *(u64 *)(r9 + 16) = r0; w0 = load_acquire((u8 *)(r9 + 0))
         *(u64 *)(r9 + 24) = r0; r2 = -2; store_release((u16 *)(r9 + 32), w2); store_release((u64 *)(r9 + 40), r2)
@@ -499,11 +545,11 @@ _TAIL_CALLS = (
         tail=(SELF,), context=bytes(8), cells=(Cell("how often it is entered", 0, 8, 34),), result=78),
     CompiledProgram(name="a tail call to a program with a larger frame", text=f"r6 = r1; {_TAIL.format(index=1)}",
         tail=(None, ("""r6 = 1; r7 = 2; r8 = 3; r9 = r1; *(u64 *)(r10 - 8) = 9; call helper; r0 = *(u64 *)(r10 - 8)
-        r0 += r6; r0 += r7; r0 += r8; r1 = *(u64 *)(r9 + 0); r0 += r1; exit""", 8)), context=_words(0x100),
+        r0 += r6; r0 += r7; r0 += r8; r1 = *(u64 *)(r9 + 0); r0 += r1; exit""", 8)), context=words(0x100),
         calls=(Call("helper", (CONTEXT,)),), result=0x100 + 15),
     CompiledProgram(name="a tail call to a program with a smaller frame", text=f"""
         r6 = r1; r7 = 1; r8 = 2; r9 = 3; *(u64 *)(r10 - 64) = 4; call helper; {_TAIL.format(index=0)}""", stack=64,
-        tail=(("r0 = *(u64 *)(r1 + 0); exit", 0),), context=_words(0x1234_5678_9ABC),
+        tail=(("r0 = *(u64 *)(r1 + 0); exit", 0),), context=words(0x1234_5678_9ABC),
         calls=(Call("helper", (CONTEXT,)),), result=0x1234_5678_9ABC),
     CompiledProgram(name="tail calls there and back", text=f"r6 = r1; call helper; {_TAIL.format(index=0)}",
         tail=(("r2 = *(u64 *)(r1 + 0); r2 += 1; *(u64 *)(r1 + 0) = r2; r2 = map ll; r3 = 1; tail_call; r0 = 79; exit",

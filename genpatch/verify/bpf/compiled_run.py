@@ -8,9 +8,9 @@ is written is seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from time import perf_counter
 
 from ...errors import GenpatchError, ImageError
@@ -18,18 +18,33 @@ from ...image.model import KernelImage
 from ...isa.encoding import REG_NAMES
 from ...machine.hart import Event, Hart, Retired
 from ...machine.memory import PAGE, Memory
-from ...machine.outcome import Outcome, Status, Trap
+from ...machine.outcome import Cause, Outcome, Status, Trap
 from ...run.kernel import A0, GP, RA, RETURN, SP, TP
 from ...units import MASK64, Span, as_hex
+from ..extensions import extend
 from ..run import Progress
 from ..scene import Scene
 from .compile import Compiled, JitBench, Kfunc, Source, Stretch
-from .compiled_programs import CONTEXT, SELF, Call, CompiledProgram, catalogue
+from .compiled_programs import (
+    ARENA,
+    ARENA_KERNEL,
+    ARENA_USER,
+    CONTEXT,
+    PER_CPU_OFFSET,
+    SELF,
+    Call,
+    Cell,
+    CompiledProgram,
+    catalogue,
+)  # fmt: skip
+from .fixups import Fixups
+from .needs import PER_CPU, Needs, inlined_name
 from .promises import BpfPromise
 from .run import BpfFailure
 
 __all__ = [
-    "Breach", "ProgramsResult", "Runner", "Subject", "add_failure", "listing_of", "verify_programs", "wants_listing",
+    "Breach", "ProgramsResult", "Runner", "Subject", "Trials", "add_failure", "listing_of", "verify_programs",
+    "wants_listing",
 ]  # fmt: skip
 
 _CONTEXT_AT, _TASK_AT = 0xFFFF_AF90_0000_0040, 0xFFFF_AF90_0010_0000
@@ -42,9 +57,11 @@ _BELOW = 8
 _BUDGET = 20_000
 _MOST_BREACHES, _MOST_LISTINGS, _MOST_LINES = 16, 6, 120
 _MOST_DEPTH = 8
+_ARENA_AT = ARENA_KERNEL + (ARENA_USER & 0xFFFF_FFFF)
+_MOST_FAULTS = 64
+_LOADS_AND_STORES = (Cause.LOAD_FAULT, Cause.STORE_FAULT)
 _PROCESSOR = 3
 _HELPER, _KFUNC, _NEAR = 0x400, 0x500, 0x1000
-_INLINE = "inline "
 _HASHES = ("cfi_bpf_hash", "cfi_bpf_subprog_hash")
 
 
@@ -99,6 +116,7 @@ class Subject:
         data: (address, bytes) of what it reads: arrays, struct bpf_prog.
         hosts: addresses of host functions by name.
         task: offset of the processor's number in what tp points to; None if that is not known.
+        fixups: handles faults of accesses that may fault; None if the program has none.
     """
 
     program: CompiledProgram
@@ -107,6 +125,7 @@ class Subject:
     data: tuple[tuple[int, bytes], ...]
     hosts: dict[str, int]
     task: int | None = None
+    fixups: Fixups | None = None
 
     @property
     def entry(self) -> int:
@@ -148,6 +167,8 @@ class Runner:
         context = self.program.context
         if context:
             memory.map(_CONTEXT_AT, context, permissions="rw", name="context")
+        if self.program.arena:
+            memory.map(_ARENA_AT, self.program.arena, size=PAGE, permissions="rw", name="arena")
         task = bytearray(PAGE)
         if subject.task is not None:
             task[subject.task : subject.task + 4] = _PROCESSOR.to_bytes(4, "little")
@@ -164,7 +185,7 @@ class Runner:
         self._first = list(hart.x[:32])
         hart.pc = enter or subject.entry
         hart.breakpoints.add(RETURN)
-        self._calls = 0
+        self._calls = self._faults = 0
         for name, address in subject.hosts.items():
             hart.hooks[address] = self._host(name)
 
@@ -247,11 +268,30 @@ class Runner:
     def run(self) -> None:
         """Run to the end, and compare what there is then."""
         outcome = self.hart.run(_BUDGET)
+        while self._goes_on(outcome):
+            outcome = self.hart.run(_BUDGET)
         self.judge(outcome)
 
     def trace(self) -> Iterator[Retired | Outcome]:
-        """Run, and yield each instruction."""
-        return self.hart.trace(_BUDGET)
+        """Run, and yield each instruction; an outcome that is not the last is a fault that was handled."""
+        goes_on = True
+        while goes_on:
+            goes_on = False
+            for each in self.hart.trace(_BUDGET):
+                yield each
+                goes_on = isinstance(each, Outcome) and self._goes_on(each)
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        """Let the kernel handle a fault that a program may have; tell whether it goes on behind it."""
+        fixups = self.subject.fixups
+        if fixups is None or outcome.cause not in _LOADS_AND_STORES or self._faults == _MOST_FAULTS:
+            return False
+        self._faults += 1
+        if not fixups.fix(self.hart, outcome.pc):
+            note = fixups.trouble or "no entry of its table of exceptions is for this instruction"
+            self.breach(BpfPromise.PROGRAM, "a fault that is to be handled", outcome.tval, outcome.pc, note)
+            return False
+        return True
 
     def judge(self, outcome: Outcome) -> None:
         """Compare what a program leaves behind."""
@@ -278,15 +318,21 @@ class Runner:
 
     def _look_at_context(self) -> None:
         program = self.program
-        content = bytearray(program.context)
-        now = self.memory.read(_CONTEXT_AT, len(content)) if content else b""
-        for cell in program.cells:
+        for name, start, before in (("", _CONTEXT_AT, program.context), (ARENA, _ARENA_AT, program.arena)):
+            content = bytearray(before.ljust(PAGE, b"\0") if name else before)
+            now = self.memory.read(start, len(content)) if before else b""
+            self._look_at_cells([cell for cell in program.cells if cell.place == name], content, now)
+            if before and content != now:
+                at = next(k for k, (old, new) in enumerate(zip(content, now, strict=True)) if old != new)
+                what = "its arena" if name else "its context"
+                self.breach(BpfPromise.PROGRAM, what, content[at], now[at], f"byte {at} is changed")
+
+    def _look_at_cells(self, cells: Iterable[Cell], content: bytearray, now: bytes) -> None:
+        """Compare what a program leaves in some cells, and take them over into what is expected of all."""
+        for cell in cells:
             place = slice(cell.offset, cell.offset + cell.size)
             self._compare(cell.what, cell.value, int.from_bytes(now[place], "little"))
             content[place] = now[place]
-        if content != now:
-            at = next(k for k, (old, new) in enumerate(zip(content, now, strict=True)) if old != new)
-            self.breach(BpfPromise.PROGRAM, "its context", content[at], now[at], f"byte {at} is changed")
 
 
 # -- all of them
@@ -306,7 +352,12 @@ def verify_programs(image: KernelImage, scene: Scene, progress: Progress | None 
     tell = progress or _silent
     try:
         bench = JitBench(image, scene)
-        _Trials(bench, scene, result, tell).all()
+        trials = Trials(bench, scene, result, tell)
+        trials.all()
+        _with_extensions(trials, scene)
+        if trials.refused:
+            result.refused = len(trials.refused)
+            result.notes.append(f"bpf: the JIT does not know: {'; '.join(trials.refused)}")
         if result.compiled:
             tell("bpf: text poke")
             verify_poke(bench, scene, result)
@@ -316,69 +367,95 @@ def verify_programs(image: KernelImage, scene: Scene, progress: Progress | None 
     return result
 
 
+def _with_extensions(trials: Trials, scene: Scene) -> None:
+    """Try once more what the JIT makes of programs for a hart with more extensions, as far as that is different."""
+    image, result = trials.bench.image, trials.result
+    before = result.compiled
+    try:
+        extended = extend(image, scene)
+        more = Trials(JitBench(image, scene, bench=extended.bench), scene, result, trials.progress, trials)
+        more.all()
+    except GenpatchError as error:
+        result.notes.append(f"bpf: programs were not compiled for a hart with more extensions: {error}")
+        return
+    trials.refused = [name for name in trials.refused if name in more.refused]
+    if result.compiled > before:
+        names = ", ".join(extended.names)
+        result.notes.append(f"bpf: {result.compiled - before} of the programs are for a hart with {names}")
+
+
 def _silent(text: str) -> None:
     """Tell nobody."""
 
 
-class _Trials:
-    """Compiles and runs programs, and gathers what they broke."""
+class Trials:
+    """Compiles and runs programs, and gathers what they broke.
 
-    def __init__(self, bench: JitBench, scene: Scene, result: ProgramsResult, progress: Progress):
-        self.bench, self.result, self.progress = bench, result, progress
+    Args:
+        bench: the kernel and its JIT.
+        scene: prepared for the kernel.
+        result: where what comes out is counted.
+        progress: called with what is done next.
+        plain: the same for a hart without the extensions that this one has; what comes out alike is not run again.
+
+    Attributes:
+        refused: names of programs that the JIT does not know.
+        codes: what came of each program.
+    """
+
+    def __init__(
+        self, bench: JitBench, scene: Scene, result: ProgramsResult, progress: Progress, plain: Trials | None = None
+    ):
+        self.bench, self.result, self.progress, self.plain = bench, result, progress, plain
+        self.refused: list[str] = []
+        self.codes: dict[str, tuple[bytes, ...]] = {}
         low = min(region.span.start for region in bench.image.memory.regions) & -PAGE
         near = bench.near - _NEAR
         self.hosts = {"helper": scene.host.start + _HELPER, "kfunc": scene.host.start + _KFUNC, "near_helper": near}
-        self.knows = cache(self._knows)
+        self.needs = Needs(bench)
         self.low = low
 
     def all(self) -> None:
         """Try every program."""
-        result, refused = self.result, []
-        programs = catalogue()
+        result, programs = self.result, catalogue()
+        how = ", more extensions" if self.plain is not None else ""
         for number, program in enumerate(programs):
-            self.progress(f"bpf: program {number:,} of {len(programs):,}")
-            result.programs += 1
-            if not self.knows(program.needs) or not self._try(program):
-                result.refused += 1
-                refused.append(program.name)
+            self.progress(f"bpf: program {number:,} of {len(programs):,}{how}")
+            if not self.needs.has(program.needs) or not self._try(program):
+                self.refused.append(program.name)
+        result.programs = len(programs)
         if not result.compiled:
             raise ImageError(self.bench.image.path, expected="a JIT that compiles programs", got="none accepted")
-        if refused:
-            result.notes.append(f"bpf: the JIT does not know: {'; '.join(refused)}")
-
-    def _knows(self, needs: str) -> bool:
-        """Tell whether the JIT has what a program needs; what an older one takes for something else is asked for."""
-        if needs == "kfunc":
-            return self.bench.asks("bpf_jit_supports_kfunc_call") is True
-        if needs.startswith(_INLINE):
-            number = self._inlined(needs.removeprefix(_INLINE))
-            return number is not None and self.bench.asks("bpf_jit_inlines_helper_call", number) is True
-        probes = {"v4": "r0 = 1; r0 = bswap16 r0; exit"}
-        return needs not in probes or self.bench.compile(Source(probes[needs])).accepted
-
-    def _inlined(self, name: str) -> int | None:
-        return self.bench.types.enumerator(f"BPF_FUNC_{name}")
 
     def _source(self, program: CompiledProgram, names: dict[str, int]) -> Source:
         kfunc = program.kfunc
         kfuncs = (Kfunc("kfunc", self.hosts["kfunc"], kfunc.sizes, kfunc.signed),) if kfunc is not None else ()
-        inlined = program.needs.removeprefix(_INLINE) if program.needs.startswith(_INLINE) else ""
-        names = names | {inlined: self._inlined(inlined) or 0} if inlined else names
+        inlined = inlined_name(program.needs)
+        names = names | {inlined: self.needs.inlined(program.needs) or 0} if inlined else names
         helpers = {name: address for name, address in self.hosts.items() if name != "kfunc"}
         return Source(
-            program.text, program.stack, program.functions, kfuncs, helpers, names, program.zext, program.far
+            program.text, program.stack, program.functions, kfuncs, helpers, names, program.zext, program.far,
+            (ARENA_KERNEL, ARENA_USER) if program.arena else None,
         )  # fmt: skip
 
     def _try(self, program: CompiledProgram) -> bool:
         """Compile and run a program; tell whether the JIT knows it."""
+        noted = len(self.result.failures)
+        subject = self.ready(program)
+        if subject is None:
+            return len(self.result.failures) > noted
+        self.codes[program.name] = codes = tuple(code for _, code in subject.parts)
+        if self.plain is None or self.plain.codes.get(program.name) != codes:
+            self._run(subject)
+        return True
+
+    def ready(self, program: CompiledProgram) -> Subject | None:
+        """Compile a program and what it tail-calls; None if the JIT does not accept it. What goes wrong is noted."""
         array = self._array(program)
-        names = {"map": array} if array else {}
-        source = self._source(program, names)
+        source = self._source(program, {"map": array} if array else {})
         made = self._compile(program, source)
-        if made is None:
-            return False
-        if not made.accepted:
-            return True
+        if made is None or not made.accepted:
+            return None
         targets: list[Compiled | None] = []
         for target in program.tail:
             if target is None or target == SELF:
@@ -387,11 +464,9 @@ class _Trials:
             text, stack = target
             other = self._compile(program, replace(source, text=text, stack=stack, functions=()))
             if other is None or not other.accepted:
-                return other is not None
+                return None
             targets.append(other)
-        subject = self._subject(program, made, array, targets)
-        self._run(subject)
-        return True
+        return self._subject(program, made, array, targets)
 
     def _compile(self, program: CompiledProgram, source: Source) -> Compiled | None:
         """Compile; None if the JIT does not accept it. What it does wrong is noted."""
@@ -431,9 +506,22 @@ class _Trials:
             data.append((array, memory.read(array, size)))
             progs = [by_id[key].prog for key in everything]
             data += [(prog, memory.read(prog, bench.prog.size)) for prog in progs]
+        if "percpu" in program.needs:
+            table = 8 * _PROCESSOR * b"\xa7" + PER_CPU_OFFSET.to_bytes(8, "little")
+            data.append((bench.image.address_of(PER_CPU) or 0, table))
         parts = tuple((each.span, memory.read(each.span.start, each.span.size)) for each in stretches)
         self._look_at_hashes(program, made)
-        return Subject(program, parts, stretches, tuple(data), self.hosts, self._processor)
+        guarded = bool(program.arena) or "probe" in program.needs
+        fixups = self._fixups(program, made) if guarded else None
+        return Subject(program, parts, stretches, tuple(data), self.hosts, self._processor, fixups)
+
+    def _fixups(self, program: CompiledProgram, made: Compiled) -> Fixups:
+        """Return who handles a program's faults; an entry that is for none of its instructions is noted."""
+        found = Fixups(self.bench, made.progs)
+        for pc in found.outside(Span(each.entry, each.entry + each.length) for each in made.functions):
+            note = "an entry of the table of exceptions is for no instruction of the program"
+            self._fail(program, Breach(BpfPromise.PROGRAM, "the table of exceptions", made.entry, pc, note))
+        return found
 
     @cached_property
     def _processor(self) -> int | None:
@@ -473,17 +561,29 @@ class _Trials:
                 failure.note = "; ".join(part for part in (failure.note, landing) if part)
 
     def _fail(self, program: CompiledProgram, breach: Breach, alike: int = 0) -> BpfFailure | None:
-        return add_failure(self.result, breach, program.name, alike)
+        name = program.name if self.plain is None else f"{program.name}, for a hart with more extensions"
+        return add_failure(self.result, breach, name, alike, program.unused)
 
 
-def add_failure(result: ProgramsResult, breach: Breach, example: str, alike: int = 0) -> BpfFailure | None:
-    """Add a failure, one that is known already by counting one more case of it; return it if it is new."""
+def add_failure(
+    result: ProgramsResult, breach: Breach, example: str, alike: int = 0, unused: str = ""
+) -> BpfFailure | None:
+    """Add a failure, one that is known already by counting one more case of it; return it if it is new.
+
+    Args:
+        result: where it is added.
+        breach: what was broken.
+        example: the program.
+        alike: how many more are alike.
+        unused: why hardly anybody comes to this.
+    """
     for known in result.failures:
         if (known.promise, known.what, known.note) == (breach.promise, breach.what, breach.note):
             known.cases += known.example != example
+            known.unused = known.unused and unused
             return None
     failure = BpfFailure(
-        breach.promise, breach.what, 1, example, breach.expected, breach.got, breach.note, alike=alike,
+        breach.promise, breach.what, 1, example, breach.expected, breach.got, breach.note, unused=unused, alike=alike,
         kind="program",
     )  # fmt: skip
     result.failures.append(failure)

@@ -33,19 +33,26 @@ class Machine:
         call: what a helper or a kfunc does with r1 to r5.
         functions: bytecode of the program and its subprograms.
         tail: what a tail call of an index leads to; None where there is nothing.
+        arena: address of the arena for its user; what a program holds of it are the low 32 bits.
+        per_cpu: what is added to the address of a processor's own variable.
     """
 
     memory: dict[int, int]
     call: Callable[[int, int, list[int]], int]
     functions: list[bytes]
     tail: list[bytes | None] = field(default_factory=list)
+    arena: int = 0
+    per_cpu: int = 0
     tail_calls: int = 0
     steps: int = 0
 
     def load(self, at: int, size: int) -> int:
+        """Return a number; raises KeyError where there is no memory."""
         return sum(self.memory[(at + k) & MASK] << 8 * k for k in range(size))
 
     def store(self, at: int, size: int, value: int) -> None:
+        if at & MASK not in self.memory and (at & MASK) >> 40 != STACK_TOP - 1 >> 40:
+            raise KeyError(at)
         for k in range(size):
             self.memory[(at + k) & MASK] = value >> 8 * k & 0xFF
 
@@ -62,7 +69,14 @@ class Machine:
             imm = int.from_bytes(code[8 * pc + 4 : 8 * pc + 8], "little", signed=True)
             pc += 1
             kind = op & 7
-            if kind in (4, 7):
+            if op == 0xBF and off == 1:
+                low = r[src] & 0xFFFF_FFFF
+                r[dst] = low and self.arena >> 32 << 32 | low
+            elif op == 0xBF and off == -1:
+                r[dst] = r[src] + self.per_cpu & MASK
+            elif op == 0xC2:
+                continue
+            elif kind in (4, 7):
                 r[dst] = self.alu(op, r[dst], r[src] if op & 8 else imm, off, imm)
             elif kind in (5, 6):
                 if op == 0x95:
@@ -135,7 +149,15 @@ class Machine:
     def access(self, op: int, dst: int, src: int, off: int, imm: int, r: list[int]) -> None:
         size = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}[op & 0x18]
         mode, kind = op & 0xE0, op & 7
-        if kind == 1:
+        guarded = {(0x20, 1): 0x60, (0x40, 1): 0x80, **{(0xA0, k): 0x60 for k in (1, 2, 3)}, (0xE0, 3): 0xC0}
+        if (mode, kind) in guarded:
+            try:
+                self.access(op & ~0xE0 | guarded[mode, kind], dst, src, off, imm, r)
+            except KeyError:
+                loads = imm == 0x100 if kind == 3 else True
+                if kind == 1 or (mode == 0xE0 and (loads or imm & 1)):
+                    r[dst if kind == 1 or loads else 0 if imm == 0xF1 else src] = 0
+        elif kind == 1:
             value = self.load(r[src] + off, size)
             r[dst] = (signed(value, 8 * size) if mode == 0x80 else value) & MASK
         elif kind in (2, 3) and mode == 0x60:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genpatch.verify.bpf.bytecode import BytecodeError, Callee, assemble
+from genpatch.verify.bpf.bytecode import BytecodeError, Callee, assemble, guarded_accesses
 
 CLANG = next((name for name in ("clang-19", "clang") if shutil.which(name)), None)
 OBJCOPY = next((name for name in ("llvm-objcopy-19", "llvm-objcopy") if shutil.which(name)), None)
@@ -39,11 +39,30 @@ WORDS = {
     "zext r3": "bc33000001000000",
     "exit": "9500000000000000",
 }
+GUARDED = {
+    "probe r2 = *(u64 *)(r6 + 16)": "3962100000000000",
+    "probe r3 = *(s16 *)(r6 - 4)": "4963fcff00000000",
+    "arena r0 = *(u8 *)(r6 + 7)": "b160070000000000",
+    "arena *(u32 *)(r6 + 8) = -2": "a2060800feffffff",
+    "arena *(u16 *)(r6 + 8) = r2": "ab26080000000000",
+    "arena r3 = atomic_fetch_and((u64 *)(r6 + 16), r3)": "fb36100051000000",
+    "arena store_release((u8 *)(r6 + 1), w2)": "f326010010010000",
+    "r3 = addr_space_cast(r2, 1, 0)": "bf23010000000100",
+    "r3 = &(void __percpu *)(r2)": "bf23ffff00000000",
+    "nospec": "c200000000000000",
+}
+"""What only the verifier writes; words by hand from include/linux/filter.h of the kernel."""
 
 
-@pytest.mark.parametrize("text", WORDS)
-def test_words(text: str) -> None:
-    assert assemble(text).hex() == WORDS[text]
+@pytest.mark.parametrize(("text", "word"), [*WORDS.items(), *GUARDED.items()])
+def test_words(text: str, word: str) -> None:
+    assert assemble(text).hex() == word
+
+
+def test_accesses_that_want_an_entry() -> None:
+    plain = "r0 = *(u64 *)(r1 + 0); lock *(u64 *)(r1 + 0) += r2; r1 = 0xa3000000b1 ll; nospec; exit"
+    assert guarded_accesses(assemble(plain)) == 0
+    assert guarded_accesses(assemble("\n".join(GUARDED))) == 7
 
 
 @pytest.mark.skipif(CLANG is None or OBJCOPY is None, reason="no clang that assembles BPF")
@@ -92,6 +111,10 @@ def test_names() -> None:
         ("r0 = 0x100000000", "does not fit"),
         ("r0 = -r1", "its destination"),
         ("exit\n" * 5000, "more than"),
+        ("probe *(u64 *)(r1 + 0) = r2", "not an access that can be marked probe"),
+        ("arena r0 = *(s8 *)(r1 + 0)", "not an access that can be marked arena"),
+        ("arena exit", "not an access that can be marked arena"),
+        ("probe nonsense", "not understood"),
     ],
 )
 def test_errors_name_the_line(text: str, told: str) -> None:

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 import pytest
 
 from genpatch.verify.bpf.bytecode import Callee, assemble
-from genpatch.verify.bpf.compiled_programs import CONTEXT, SELF, CompiledProgram, catalogue
+from genpatch.verify.bpf.compiled_programs import (
+    ARENA,
+    ARENA_USER,
+    CONTEXT,
+    PER_CPU_OFFSET,
+    SELF,
+    CompiledProgram,
+    catalogue,
+)  # fmt: skip
 
 from .reference import Machine
 
@@ -55,14 +63,18 @@ def test_expected_values(program: CompiledProgram) -> None:
     functions = [code, *(assemble(text, names) for text, _ in program.functions)]
     tail = [code if each == SELF else None if each is None else assemble(each[0], names) for each in program.tail]
     memory = dict(enumerate(program.context, CONTEXT_AT))
-    result = Machine(memory, call, functions, tail).run(code, [CONTEXT_AT])
+    arena_at = ARENA_USER & 0xFFFF_FFFF
+    memory |= dict(enumerate(program.arena, arena_at))
+    result = Machine(memory, call, functions, tail, ARENA_USER, PER_CPU_OFFSET).run(code, [CONTEXT_AT])
     assert next(calls, None) is None
     if program.result is not None:
         assert result == program.result & (1 << 64) - 1
-    after = bytearray(program.context)
-    for cell in program.cells:
-        after[cell.offset : cell.offset + cell.size] = cell.value.to_bytes(cell.size, "little")
-    assert bytes(memory[CONTEXT_AT + k] for k in range(len(after))) == after
+    for place, start, before in (("", CONTEXT_AT, program.context), (ARENA, arena_at, program.arena)):
+        after = bytearray(before)
+        for cell in program.cells:
+            if cell.place == place:
+                after[cell.offset : cell.offset + cell.size] = cell.value.to_bytes(cell.size, "little")
+        assert bytes(memory[start + k] for k in range(len(after))) == after
 
 
 def test_names_are_unique() -> None:
@@ -71,7 +83,7 @@ def test_names_are_unique() -> None:
 
 
 def test_all_that_a_jit_must_know_is_tried() -> None:
-    """Every operation of RFC 9669 that is no legacy packet access occurs."""
+    """Every operation of RFC 9669 that is no legacy packet access occurs, and what the verifier makes of accesses."""
     seen = set()
     for program in PROGRAMS:
         for text in (program.text, *(text for text, _ in program.functions)):
@@ -86,5 +98,7 @@ def test_all_that_a_jit_must_know_is_tried() -> None:
              for source in (0, 8)}  # fmt: skip
     memory = {kind | size | 0x60 for kind in (1, 2, 3) for size in (0, 8, 16, 24)}
     memory |= {0x81 | size for size in (0, 8, 16)} | {0xC3, 0xCB, 0xD3, 0xDB}
+    memory |= {0x21 | size for size in (0, 8, 16, 24)} | {0x41 | size for size in (0, 8, 16)}
+    memory |= {kind | size | 0xA0 for kind in (1, 2, 3) for size in (0, 8, 16, 24)} | {0xE3, 0xEB, 0xF3, 0xFB, 0xC2}
     others = {0x05, 0x06, 0x85, 0x95, 0xF5, 0x18, 0xD4, 0xDC, 0xD7}
     assert sorted(hex(each) for each in (alu | jumps | memory | others) - seen) == []
