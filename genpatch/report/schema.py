@@ -60,7 +60,10 @@ DEFINITIONS: Schema = {
     "spread": {
         "description": "sites in each `bin` bytes from `base` on, and those of them that a level names",
         **_record(
-            base=ADDRESS, bin=COUNT, sites=_list(COUNT), levels={"type": "object", "additionalProperties": _list(COUNT)}
+            base=ADDRESS,
+            bin={"type": "integer", "minimum": 1},
+            sites=_list(COUNT),
+            levels={"type": "object", "additionalProperties": _list(COUNT)},
         ),
     },
     "rule": _record(
@@ -244,6 +247,10 @@ VERIFY_JSON_SCHEMA = _document(
     },
 )
 
+VERIFY_JSON_SCHEMA["$defs"]["bpf_failure"]["properties"]["unused"] = {  # not required: older documents have none
+    "type": "string",
+    "description": "why nothing in the kernel as it is comes to this; empty if something may",
+}
 VERIFY_JSON_SCHEMA["properties"] |= _RUN  # of a document with several runs these are in each of them
 
 _RACE: dict[str, Schema] = {
@@ -301,6 +308,8 @@ RACE_JSON_SCHEMA = _document(
     },
 )  # fmt: skip
 RACE_JSON_SCHEMA["required"] = sorted(["schema", "tool", "notes", "trouble", "seconds", *_RACE])
+_OF_A_KERNEL = sorted(_image(COUNT))
+RACE_JSON_SCHEMA["dependentRequired"] = {name: _OF_A_KERNEL for name in _OF_A_KERNEL if name != "notes"}
 _STORES = _list(_record(width=COUNT, count=COUNT))
 _KINDS_OF_RACE = _list(_KIND)
 _VERDICT: Schema = {"enum": ["safe", "unsafe", "unfinished", "skipped"]}
@@ -473,6 +482,19 @@ CHECK_JSON_SCHEMA: Schema = {
         skipped={"description": "what was not judged, and why", **_list(TEXT)},
     ),
 }
+_FOUND = {"description": "positions of its findings in `findings`", **_list(COUNT)}
+_HUNK = _record(
+    old={"description": "first line of the old side, as it stands in the tree where the patch applies", **COUNT},
+    new={"description": "first line of the new side", **COUNT},
+    lines={"description": "each with its mark: a space, + or -", **_list(TEXT)},
+)
+CHECK_JSON_SCHEMA["properties"]["patches"]["items"]["properties"] |= {  # not required: older documents have none
+    "found": _FOUND,
+    "author": TEXT,
+    "message": {"description": "the subject first; lines of the input", **_list(_record(line=COUNT, text=TEXT))},
+    "diff": _list(_record(old=_optional(TEXT), new=_optional(TEXT), copy=_BOOL, hunks=_list(_HUNK))),
+}
+CHECK_JSON_SCHEMA["properties"]["images"]["items"]["properties"]["found"] = _FOUND
 _SIDE = _record(input=_optional(DEFINITIONS["input"]), scheme=TEXT, verbs=_list(TEXT))
 _NAMED_BY_RULE = _list(_record(rule=RULE, level=LEVEL, kept=_list(TEXT), others=_list(TEXT), remark=TEXT))
 _BPF_COUNTS = _optional(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from typing import Any
 
 __all__ = ["first_problem"]
@@ -65,7 +66,8 @@ def _all_plain(values: list[Any], schema: Schema) -> bool:
 
 
 def _members(value: dict[str, Any], schema: Schema, root: Schema, place: str) -> Iterator[str]:
-    for name in schema.get("required", ()):
+    dependent = (names for name, names in schema.get("dependentRequired", {}).items() if name in value)
+    for name in (*schema.get("required", ()), *chain.from_iterable(dependent)):
         if name not in value:
             yield f"{place or 'the document'}: no {name!r}"
             return

@@ -103,6 +103,14 @@ def test_lines_of_a_message(tmp_path: Path, line: str, said: str) -> None:
     assert [each[: len("-:8: GP502")] for each in lines] == ([f"-:8: {said}"] if said else [])
 
 
+def test_a_message_without_a_body(tmp_path: Path) -> None:
+    diff = edited(FTRACE, ("// toy", "// a toy"))
+    text = mail(diff, body="")
+    assert "\n\n---\n" in text
+    checked = check_patches(read_patches(text.encode(), "-"), open_tree(toy(tmp_path)))
+    assert [each.reason for part in checked.parts for each in part.outcomes if each.status == "error"] == []
+
+
 def test_a_bare_diff_has_no_message(tmp_path: Path) -> None:
     assert found(tmp_path, edited(FTRACE, ("// toy", "// a toy"))) == []
 

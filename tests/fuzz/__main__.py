@@ -7,12 +7,14 @@ Inputs are the bundled samples, some of them wrapped (gzip, xz, tar), and the fi
 bits, overwrites sizes and offsets, cuts, repeats and splices. Whatever happens must be a report or one of the
 project's own errors. A traceback, a rule that breaks, more than 10 seconds or more than 1 GiB ends the run
 with status 1 and leaves the input in the directory it names. Targets: audit, elf, boot, kallsyms,
-btf, containers, text, program, call, arguments, race, compare, patches; all of them by default.
+btf, containers, text, program, call, arguments, race, compare, patches, verify, bpf, documents; all of them by default.
+The same seed gives the same inputs, whatever the machine.
 """
 
 import argparse
 import gzip
 import io
+import json
 import lzma
 import random
 import resource
@@ -25,6 +27,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +35,7 @@ from genpatch.audit.registry import all_rules
 from genpatch.check.patches import is_cover, read_message, read_patches
 from genpatch.check.render import as_b4, as_b4_review, as_json, as_text, b4_findings
 from genpatch.check.run import check_patches
+from genpatch.cli.kernels import documents_of
 from genpatch.compare.run import compare
 from genpatch.emit.tree import Tree, open_tree
 from genpatch.errors import GenpatchError
@@ -50,13 +54,19 @@ from genpatch.race.run import explored
 from genpatch.race.witness import two_columns
 from genpatch.report.auditing import AuditOptions, audit_paths
 from genpatch.report.checking import FORMATS, check_document, render_of
+from genpatch.report.diff_text import diff_text
+from genpatch.report.diffing import compare_sides, sides_of
+from genpatch.report.documents import Document, read_document
 from genpatch.report.formats import RenderOptions, formats
+from genpatch.report.html import page_of
+from genpatch.report.verifying import verify_document
 from genpatch.run.arguments import changed, read_argument
 from genpatch.run.kernel import KernelBench
 from genpatch.run.listing import line_of, reason_of
 from genpatch.run.program import Process, Setting
 from genpatch.samples import resolve, sample_root
 from genpatch.schemes import get_scheme
+from genpatch.verify.bpf.trace import trace_bpf
 from tests.check.trees import FILES, edited, mail, toy
 from tests.elfwriter import Segment
 from tests.elfwriter import elf as elf_of
@@ -204,6 +214,98 @@ def arguments(data: bytes, folder: Path) -> None:
                 raise AssertionError(f"{each!r} was read as {found}")
 
 
+def verified(data: bytes, folder: Path) -> None:
+    """Every site of a kernel in every state, in every format."""
+    image = read_image(open_content_of(data, folder))
+    document = verify_document(image, tuple(all_rules().values()), keep_sites=True, keep_sleds=True, with_bpf=False)
+    broken = [rule for each in document.images for rule in each.rules if rule.status == "error"]
+    if broken:
+        raise AssertionError(f"a rule broke: {broken[0].rule} {broken[0].reason}")
+    for each in formats().values():
+        "".join(each.render(document, RenderOptions())).encode()
+
+
+@cache
+def trampoline_maker() -> bytes:
+    return resolve("sample:bpf").read_bytes()
+
+
+TRACED = ("bpf_fentry_test1", "eight_arguments")
+
+
+def bpf(data: bytes, folder: Path) -> None:
+    """One life of a trampoline, made by a damaged kernel; what damages it is drawn by the input."""
+    rng = random.Random(data)
+    image = read_image(open_content_of(mutate(rng, [trampoline_maker()]), folder))
+    kinds = rng.choice((["fentry"], ["fexit"], ["fentry", "fmod_ret", "fexit"], ["struct_ops"]))
+    trace_bpf(image, rng.choice(TRACED), kinds, [])
+
+
+WRITTEN = (("audit", "call-ops-broken"), ("verify", "call-ops-broken"), ("race", "call-ops"), ("compare", "call-ops"))
+
+
+@cache
+def written() -> list[Document]:
+    """Documents of each verb, as they are written."""
+    made = [documents_of(f"sample:{name}", [verb], lambda _: None)[0] for verb, name in WRITTEN]
+    mail_of = mail(edited("arch/riscv/kernel/ftrace.c", ("// toy", "// a toy"))).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        checked = check_patches(read_patches(mail_of, "fuzz"), open_tree(toy(Path(folder) / "linux")))
+        made.append(json.loads(json.dumps(check_document(checked).as_json())))
+    return [json.loads(json.dumps(each)) for each in made]
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    1 << 63,
+    1 << 70,
+    0.5,
+    float("nan"),
+    "",
+    "x" * 300,
+    "</script><img src=x>",
+    "\x1b[2J\u202e",
+    [],
+    {},
+)
+
+
+def damage(rng: random.Random, node: Any, depth: int = 0) -> Any:
+    """Return a document with something in it replaced, removed or doubled."""
+    if not isinstance(node, dict | list) or not node or (depth > 1 and rng.random() < 0.15):
+        return rng.choice(ODD)
+    key = rng.choice(list(node) if isinstance(node, dict) else range(len(node)))
+    kind = rng.randrange(8)
+    made = dict(node) if isinstance(node, dict) else list(node)
+    if kind == 0:
+        del made[key]
+    elif kind == 1 and isinstance(made, list):
+        made.insert(key, made[key])
+    else:
+        made[key] = damage(rng, made[key], depth + 1)
+    return made
+
+
+def documents(data: bytes, folder: Path) -> None:
+    """A document that somebody has changed, read, compared with what it was, and shown as a page."""
+    rng = random.Random(data)
+    whole = rng.choice(written())
+    path = folder / "input.json"
+    path.write_text(json.dumps(damage(rng, whole)), encoding="utf-8")
+    document = read_document(path)
+    "".join(page_of([document])).encode()
+    for old, new in ((whole, document), (document, whole)):
+        sides = sides_of([old]), sides_of([new])
+        changes = compare_sides(*sides)
+        json.dumps(changes.as_json())
+        "".join(diff_text(changes)).encode()
+        "".join(page_of([old, new])).encode()
+
+
 @cache
 def small_tree(folder: Path) -> Tree:
     return open_tree(toy(folder / "linux"))
@@ -229,7 +331,7 @@ def patches(data: bytes, folder: Path) -> None:
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
     "audit": audit, "elf": elf, "btf": btf, "kallsyms": kallsyms, "boot": boot, "containers": containers, "text": text,
     "program": program, "call": call, "arguments": arguments, "race": race, "compare": compared,
-    "patches": patches,
+    "patches": patches, "verify": verified, "bpf": bpf, "documents": documents,
 }  # fmt: skip
 
 
@@ -336,6 +438,7 @@ def main() -> int:
     rng = random.Random(seed)
     targets = [options.target] if options.target else [*TARGETS, "audit", "audit", "audit"]
     seeds, letters = corpus(options.files), mails()
+    written()  # made once; no input is blamed for the time
     np.seterr(over="ignore")
     folder = Path(tempfile.mkdtemp(prefix="genpatch-fuzz-"))
     deadline = time.monotonic() + options.seconds

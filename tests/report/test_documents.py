@@ -9,10 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from genpatch.cli.kernels import documents_of
 from genpatch.errors import InputError
 from genpatch.report.document import AuditDocument
 from genpatch.report.documents import documents_in, is_document, read_document, verb_of
-from genpatch.report.schema import AUDIT_JSON_SCHEMA
+from genpatch.report.schema import AUDIT_JSON_SCHEMA, RACE_JSON_SCHEMA
 from genpatch.report.site_columns import with_sites
 from genpatch.report.validate import first_problem
 from tests.report.builders import DOCUMENTS, faulty, image, single, site_rows
@@ -55,6 +56,9 @@ def breakages() -> dict[str, Any]:
         "a rule that is none": broken(lambda made: made[rows]["hits"][0].update(rule="<b>")),
         "an address that is none": broken(lambda made: made[rows].update(base="javascript:1")),
         "a number among names": broken(lambda made: made[rows]["symbols"].__setitem__(0, 7)),
+        "bins of no size": broken(
+            lambda made: made.update(spread={"base": "0x0", "bin": 0, "sites": [1], "levels": {"error": [0]}})
+        ),
         "a negative position": broken(lambda made: made[rows]["func"].__setitem__(0, -1)),
     }
 
@@ -67,6 +71,19 @@ def test_a_broken_document_is_refused_as_jsonschema_refuses_it(how: str, tmp_pat
     assert first_problem(value, AUDIT_JSON_SCHEMA)
     with pytest.raises(InputError, match="no document of genpatch audit"):
         read_document(written(tmp_path, value))
+
+
+def test_a_race_of_a_kernel_says_all_of_it_or_nothing(tmp_path: Path) -> None:
+    """A race of schemes alone has no kernel; one that has a part of it is refused."""
+    (whole,) = documents_of("sample:call-ops", ["race"], lambda _: None)
+    whole = json.loads(json.dumps(whole))
+    assert read_document(written(tmp_path, whole)) == whole
+    for name in ("sleds", "reach", "input"):
+        part = {key: value for key, value in whole.items() if key != name}
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(part, RACE_JSON_SCHEMA)
+        with pytest.raises(InputError, match=f"no document of genpatch race: the document: no '{name}'"):
+            read_document(written(tmp_path, part))
 
 
 @pytest.mark.parametrize(
