@@ -227,7 +227,7 @@ def verified(data: bytes, folder: Path) -> None:
 
 @cache
 def trampoline_maker() -> bytes:
-    return resolve("sample:bpf").read_bytes()
+    return Path(resolve("sample:bpf")).read_bytes()
 
 
 TRACED = ("bpf_fentry_test1", "eight_arguments")
