@@ -14,6 +14,7 @@ import typer
 from ..errors import UsageError
 from .audit import require, targets_of, wants_color, write_file
 from .exits import STYLES, status_of
+from .folder import folder, write_pictures
 from .hook import HOOKS, comment_mark, sender
 from .output import write_out
 from .progress_line import progress_line
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..emit.tree import Tree
 
 _LEVELS = ("error", "warning", "note", "never")
-_FORMATS = ("text", "b4", "b4-review", "json", "github", "gitlab", "junit", "ktap", "sarif")
+_FORMATS = ("text", "b4", "b4-review", "json", "html", "github", "gitlab", "junit", "ktap", "sarif")
 _GARBAGE = 100_000  # what is read of a tree is kept to the end, so looking for garbage in it would find nothing
 _NOT_SENT = ("fixup! ", "squash! ", "amend! ", "Merge ")
 _CONFIG = {
@@ -103,6 +104,9 @@ def check(
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write its pictures there; made if need be.")
+    ] = None,
     select: Annotated[list[str] | None, typer.Option(help="Rules to run: GP5, GP511, ALL or a name.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Rules not to run.")] = None,
     fail_on: Annotated[
@@ -174,7 +178,10 @@ def check(
     names = [name for name, _ in wanted.targets]
     if "b4" in names and tree is None and any(patch.files for patch in inputs):
         raise UsageError("the current directory is no kernel source tree; name one with --linux TREE")
-    checked = _checked(inputs, tree, wanted, checkpatch=checkpatch, is_for_tree=not hook)
+    with folder(svg):
+        checked = _checked(inputs, tree, wanted, checkpatch=checkpatch, is_for_tree=not hook)
+        if svg is not None:
+            write_pictures(svg, {"": _document(checked)})
     if not silent:
         _show(checked, wanted)
     if not silent and set(names).isdisjoint(("b4", "b4-review")):
@@ -435,13 +442,13 @@ def _show(checked: Checked, wanted: _Wanted) -> None:
 
 
 def _rendered(checked: Checked, name: str, path: str, wanted: _Wanted) -> Iterable[str]:
-    from ..check.render import as_b4, as_b4_review, as_json, as_text, b4_findings
+    from ..check.render import as_b4, as_b4_review, as_text, b4_findings
 
     if name == "text":
         colored = wants_color(wanted.color, path == "-" and sys.stdout.isatty())
         return as_text(checked, color=colored, most=wanted.most, summary=not wanted.quiet)
-    if name == "json":
-        return [as_json(checked)]
+    if name in ("json", "html"):
+        return _whole(checked, name)
     if name == "b4":
         return as_b4(b4_findings(checked, strict=wanted.strict))
     if name == "b4-review":
@@ -450,6 +457,24 @@ def _rendered(checked: Checked, name: str, path: str, wanted: _Wanted) -> Iterab
     from ..report.formats import RenderOptions
 
     return render_of(name)(check_document(checked), RenderOptions(max_findings=wanted.most, strict=wanted.strict))
+
+
+def _whole(checked: Checked, name: str) -> Iterable[str]:
+    """Return the document as JSON or as a page."""
+    import json
+
+    if name == "json":
+        return [json.dumps(_document(checked), indent=2), "\n"]
+    from ..report.html import page_of
+
+    return page_of([_document(checked)])
+
+
+def _document(checked: Checked) -> dict[str, Any]:
+    """Return the document, with the patches in it."""
+    from ..report.patch_record import check_record
+
+    return check_record(checked)
 
 
 def _tell(reasons: Iterable[str]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from ..errors import UsageError
 from .audit import render_options, require, targets_of, write_file
 from .exits import status_of
+from .folder import folder, write_pictures
 from .kernels import documents_of
 from .output import write_out
 from .progress_line import progress_line
@@ -41,6 +43,10 @@ def diff(
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="DIR", help="Also write the pictures of both there; made if need be."),
+    ] = None,
     fail_on: Annotated[
         str, typer.Option(help="error, warning, note or never: what is worse by that much makes the exit status 1.")
     ] = "error",
@@ -57,18 +63,23 @@ def diff(
     in which more sites fail, or a race that is no longer safe (both are errors); 2 if something went wrong; else 0.
     """
     from ..report.diffing import compare_sides, sides_of
+    from ..report.documents import verb_of
 
     targets = targets_of(formats or ["text"], output)
     for name, _ in targets:
         require("--format", name, _FORMATS)
     require("--fail-on", fail_on, ("error", "warning", "note", "never"))
     verbs = ("audit", *(["verify"] if verify else []), *(["race"] if race else []))
-    with progress_line(quiet) as progress:
-        before, after = (documents_of(path, verbs, progress) for path in (old, new))
-    changes = compare_sides(sides_of(before), sides_of(after))
-    if not changes.compared:
-        has = [", ".join(sorted(sides_of(each))) for each in (before, after)]
-        raise UsageError(f"nothing to compare: {old} has {has[0]}, {new} has {has[1]}")
+    with folder(svg):
+        with progress_line(quiet) as progress:
+            before, after = (documents_of(path, verbs, progress) for path in (old, new))
+        changes = compare_sides(sides_of(before), sides_of(after))
+        if not changes.compared:
+            has = [", ".join(sorted(sides_of(each))) for each in (before, after)]
+            raise UsageError(f"nothing to compare: {old} has {has[0]}, {new} has {has[1]}")
+        if svg is not None:
+            sides = (("old", before), ("new", after))
+            write_pictures(svg, {f"{side}-{verb_of(each)}-": each for side, some in sides for each in some})
     for name, path in targets:
         chunks = _rendered(changes, name, path, max_findings, (*before, *after))
         if path == "-":

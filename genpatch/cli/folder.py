@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,11 +31,10 @@ def folder(path: Path | None) -> Iterator[None]:
         if path is not None:
             _make(path, made)
         yield
-    except BaseException:
-        with suppress(OSError):
+    finally:
+        with suppress(OSError):  # one that holds something stays
             for each in reversed(made):
                 each.rmdir()
-        raise
 
 
 def _make(path: Path, made: list[Path]) -> None:
@@ -96,7 +96,7 @@ def _umask() -> int:
 
 
 def write_pictures(path: Path, documents: Mapping[str, Document]) -> None:
-    """Write the pictures of documents as SVG files.
+    """Write the pictures of documents as SVG files; where there is nothing to draw that is said on stderr.
 
     Args:
         path: a directory that is there.
@@ -107,10 +107,11 @@ def write_pictures(path: Path, documents: Mapping[str, Document]) -> None:
     """
     from ..report.gallery import pictures_of
 
-    write_all(
-        {
-            path / f"{prefix}{picture.name}.svg": picture.standalone()
-            for prefix, document in documents.items()
-            for picture in pictures_of(document)
-        }
-    )
+    files = {
+        path / f"{prefix}{picture.name}.svg": picture.standalone()
+        for prefix, document in documents.items()
+        for picture in pictures_of(document)
+    }
+    if not files:
+        sys.stderr.write("genpatch: note: --svg: there is nothing to draw, so nothing was written\n")
+    write_all(files)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .audit import require, write_file
+from .audit import require, targets_of, write_file
+from .folder import folder, write_pictures
 from .output import write_out
 from .progress_line import progress_line
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from ..prove.model import Proof
     from ..prove.run import Order
     from ..prove.series import Part
+
+
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
+_OWN = os.getpid()
 
 
 def prove(
@@ -70,8 +76,17 @@ def prove(
         typer.Option("--ccache/--no-ccache", help="Compile through ccache. [default: if CCACHE_DIR is set]"),
     ] = None,
     fail_on: Annotated[str, typer.Option(help="error, warning, note or never: findings that fail a stage.")] = "error",
-    output_format: Annotated[str, typer.Option("--format", help="text, json or markdown.")] = "text",
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", "--output-format", metavar="F[=PATH]",
+            help="text, json, markdown or html; may be repeated with paths.",
+        ),
+    ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")] = "-",
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Also write its pictures there; made if need be.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
     """Prove a patch series: apply, check, build, audit, verify, race and boot it.
@@ -85,12 +100,15 @@ def prove(
 
     Exit status: 0 every stage passed or was not asked for, 1 one failed, 2 the proof could not be tried.
     """
-    from ..report.proving import PROOF_FORMATS
+    from ..report.proving import PROOF_FORMATS, proof_record
 
-    require("--format", output_format, tuple(PROOF_FORMATS))
+    targets = targets_of(formats or ["text"], output)
+    for name, _ in targets:
+        require("--format", name, tuple(PROOF_FORMATS))
     require("--fail-on", fail_on, ("error", "warning", "note", "never"))
     require("--build", build, ("kernel", "objects"))
-    _require_place(output)
+    for _, path in targets:
+        _require_place(path)
     if linux is None:
         raise UsageError("name the kernel source tree: --linux TREE")
     if bool(series) == bool(emit):
@@ -103,17 +121,24 @@ def prove(
         base, config or [], toolchain, objects_only or build == "objects", each, baseline, checkpatch, boot,
         boot_timeout, jobs, ccache, fail_on,
     )  # fmt: skip
-    try:
-        proof = _proved(order, linux, series or [], emit, work, restart, quiet)
-    except KeyboardInterrupt:
-        typer.echo("genpatch: note: stopped; the same command goes on from there", err=True)
-        raise
-    text = "".join(PROOF_FORMATS[output_format](proof))
-    if output == "-":
+    with folder(svg):
+        try:
+            proof = _proved(order, linux, series or [], emit, work, restart, quiet)
+        except KeyboardInterrupt:
+            typer.echo("genpatch: note: stopped; the same command goes on from there", err=True)
+            raise
+        for name, path in targets:
+            _write(path, "".join(PROOF_FORMATS[name](proof)))
+        if svg is not None:
+            write_pictures(svg, {"": proof_record(proof)})
+    raise typer.Exit(0 if proof.is_proved else 1)
+
+
+def _write(path: str, text: str) -> None:
+    if path == "-":
         write_out([text])
     else:
-        write_file(output, text)
-    raise typer.Exit(0 if proof.is_proved else 1)
+        write_file(path, text)
 
 
 def _require_place(output: str) -> None:
@@ -122,8 +147,6 @@ def _require_place(output: str) -> None:
     Raises:
         UsageError: there is no such directory, or nothing may be written there.
     """
-    if not output:
-        raise UsageError("--output: expected a file name, got an empty one")
     folder = Path(output).parent
     if output != "-" and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise UsageError(f"--output {output!r}: no directory that can be written to")
@@ -175,20 +198,35 @@ def _proved(
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """Let what ends a program end a proof as Ctrl-C does: the build or the machine that it runs ends with it."""
-
-    own = os.getpid()
-
-    def stop(number: int, frame: object) -> None:
-        if os.getpid() != own:  # a process that the audit forked, and ends so
-            os._exit(128 + number)
-        raise KeyboardInterrupt
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    _leave_children_alone()
+    old = {number: signal.signal(number, _stop) for number in _STOPPING}
     try:
         yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _stop(number: int, frame: object) -> None:
+    if os.getpid() != _OWN:
+        os._exit(128 + number)
+    raise KeyboardInterrupt
+
+
+@cache
+def _leave_children_alone() -> None:
+    """Let processes that are forked be ended at once.
+
+    A handler in Python runs when the interpreter gets to it: a worker that is about to wait for a lock never does,
+    and who has ended it waits forever.
+    """
+    os.register_at_fork(after_in_child=_end_as_others_do)
+
+
+def _end_as_others_do() -> None:
+    for number in _STOPPING:
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _read(series: list[str]) -> list[Part]:

@@ -17,6 +17,7 @@ __all__ = [
     "BpfCounts",
     "bpf_changes",
     "bpf_of",
+    "cause_of",
     "finding_of",
     "grown",
     "has_values",
@@ -29,6 +30,7 @@ _RULES = "GP35"
 _MOST_FINDINGS = 500
 _OF_PROGRAMS = (BpfPromise.PROGRAM, BpfPromise.POKE)
 _WITHOUT_VALUES = (BpfPromise.MADE, BpfPromise.SIZE, BpfPromise.SEQUENCE)
+_LANDING = re.compile(r"(?:^|; )a tail call lands at .*\Z", re.DOTALL)
 _ABSENT = "verify was told to leave BPF out"
 
 
@@ -103,6 +105,11 @@ def unit_of(promise: str) -> str:
 def has_values(promise: str, expected: str, got: str) -> bool:
     """Tell whether a failure is about a number: what was expected and what came means something then."""
     return promise not in _WITHOUT_VALUES and expected != got
+
+
+def cause_of(note: str) -> str:
+    """Return a note without where a tail call landed: that differs from program to program, the breach does not."""
+    return _LANDING.sub("", note)
 
 
 def finding_of(failure: Document, findings: Iterable[Document]) -> Document | None:

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from pathlib import PurePath
 
+from ..audit.model import plural
+from .bpf_changes import bpf_of, finding_of, unit_of
 from .documents import Document, verb_of
 from .pictures import LEVELS, Bar, Mark, Picture, bars, columns, grid
 
-__all__ = ["kernel_rows", "pictures_of"]
+__all__ = ["findings_of", "kernel_rows", "pictures_of"]
 
 _MIB = 1 << 20
 _MOST_MODULES = 24
+_MOST_BARS = 40
 _KIND_OF = {"safe": "clean", "unsafe": "error", "unfinished": "warning", "skipped": "none"}
 _JAL = 1 << 20
 
@@ -135,10 +139,37 @@ def _verify(document: Document) -> Iterator[Picture]:
             [Bar(label=each["state"], value=_failed(each), parts=(("error", each["failed"]), ("clean", each["passed"])))
              for each in tried], most=most,
         )  # fmt: skip
+    bpf = bpf_of(document)
+    if bpf is not None and not bpf["trouble"]:
+        yield from _bpf(bpf, document["findings"])
 
 
 def _failed(state: Document) -> str:
     return f"{state['failed']:,} failed" if state["failed"] else "all"
+
+
+def _bpf(bpf: Document, findings: Sequence[Document]) -> Iterator[Picture]:
+    """Yield what became of BPF trampolines and programs, and what failed of those that the kernel asks for."""
+    made = [("trampolines", bpf["made"], bpf["passed"]), ("programs", bpf["programs"], bpf["programs_passed"])]
+    yield bars(
+        "bpf", "BPF trampolines and programs", "share of what the JIT made; in red what failed when it was run",
+        [Bar(label=what, value=_passed_of(passed, count),
+             parts=(("error", (count - passed) / count), ("clean", passed / count)))
+         for what, count, passed in made if count], most=1,
+    )  # fmt: skip
+    failures = [each for each in bpf["failures"] if each["requested"]][:_MOST_BARS]
+    if failures:
+        told = [finding_of(each, findings) for each in failures]
+        yield bars(
+            "bpf-failures", "What failed of BPF", "trampolines or programs in which it did",
+            [Bar(label=each["what"], value=plural(each["cases"], unit_of(each["promise"])),
+                 parts=((finding["level"] if finding is not None else "error", each["cases"]),))
+             for each, finding in zip(failures, told, strict=True)],
+        )  # fmt: skip
+
+
+def _passed_of(passed: int, count: int) -> str:
+    return f"all {count:,}" if passed == count else f"{count - passed:,} of {count:,} failed"
 
 
 def _race(document: Document) -> Iterator[Picture]:
@@ -194,9 +225,47 @@ def _compare(document: Document) -> Iterator[Picture]:
             yield bars(name, title, unit, some)
 
 
+# -- check, prove
+
+_STAGE_KINDS = {"ok": "clean", "failed": "error"}
+
+
+def _check(document: Document) -> Iterator[Picture]:
+    parts = [*document["patches"], *document["images"]]
+    levels = [Counter(each["level"] for each in findings_of(document, part)) for part in parts]
+    if any(levels):
+        yield bars(
+            "findings", "Findings in each patch", "by their level, the worst first",
+            [Bar(label=PurePath(part["name"]).name, value=f"{sum(counts.values()):,}",
+                 parts=tuple((level, counts[level]) for level in LEVELS[:-1]))
+             for part, counts in list(zip(parts, levels, strict=True))[:_MOST_BARS]],
+        )  # fmt: skip
+
+
+def findings_of(document: Document, part: Document) -> list[Document]:
+    """Return the findings of a patch, or of an image, in a document of check."""
+    findings: list[Document] = document["findings"]
+    if "found" in part:
+        return [findings[number] for number in part["found"] if number < len(findings)]
+    return [each for each in findings if each["patch"] == part["name"]]
+
+
+def _prove(document: Document) -> Iterator[Picture]:
+    stages = [each for each in document["stages"] if each["status"] in _STAGE_KINDS]
+    if stages:
+        yield bars(
+            "stages", "Stages of the proof", "seconds; in red what failed",
+            [Bar(label=each["name"], value=f"{each['seconds']:.1f} s",
+                 parts=((_STAGE_KINDS[each["status"]], each["seconds"]),))
+             for each in stages],
+        )  # fmt: skip
+
+
 _PAINTERS: dict[str, Callable[[Document], Iterator[Picture]]] = {
     "audit": _audit,
     "verify": _verify,
     "race": _race,
     "compare": _compare,
+    "check": _check,
+    "prove": _prove,
 }

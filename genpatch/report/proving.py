@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A proof as people and programs read it: text that fits a mail, markdown, JSON."""
+"""A proof as people and programs read it: text that fits a mail, markdown, JSON, a page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from ..prove.model import JUDGED, RANK, Found, Proof, StageResult, Status
 from .document import PROVE_SCHEMA
 from .escape import printable
 
-__all__ = ["PROOF_FORMATS", "PROVE_SCHEMA", "Changes", "changes_of", "proof_json", "proof_markdown", "proof_text"]
+__all__ = [
+    "PROOF_FORMATS", "PROVE_SCHEMA", "Changes", "changes_of", "proof_html", "proof_json", "proof_markdown",
+    "proof_record", "proof_text",
+]  # fmt: skip
 
 _WIDTH = 75
 _MOST_FINDINGS = 20
@@ -196,10 +199,10 @@ def _cell(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\`*_[]<>|" else char for char in plain)
 
 
-def proof_json(proof: Proof) -> Iterator[str]:
-    """Yield one document, as `report.schema` describes it."""
+def proof_record(proof: Proof) -> dict[str, Any]:
+    """Return the document, as `report.schema` describes it."""
     changes = changes_of(proof)
-    document: dict[str, Any] = {
+    return {
         "schema": PROVE_SCHEMA,
         "tool": {"name": "genpatch", "version": __version__},
         "proved": proof.is_proved,
@@ -221,11 +224,23 @@ def proof_json(proof: Proof) -> Iterator[str]:
         "notes": list(proof.notes),
         "seconds": proof.seconds,
     }  # fmt: skip
-    yield json.dumps(document, indent=2) + "\n"
+
+
+def proof_json(proof: Proof) -> Iterator[str]:
+    """Yield the document as JSON."""
+    yield json.dumps(proof_record(proof), indent=2) + "\n"
+
+
+def proof_html(proof: Proof) -> Iterator[str]:
+    """Yield one page that opens offline."""
+    from .html import page_of
+
+    yield from page_of([proof_record(proof)])
 
 
 PROOF_FORMATS: Mapping[str, Callable[[Proof], Iterator[str]]] = {
     "text": proof_text,
     "json": proof_json,
     "markdown": proof_markdown,
+    "html": proof_html,
 }

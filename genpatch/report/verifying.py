@@ -81,7 +81,12 @@ class ListingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BpfFailureRecord:
-    """One thing that BPF trampolines or programs broke; `requested`: whether the kernel asks for such ones."""
+    """One thing that BPF trampolines or programs broke.
+
+    Args:
+        requested: whether the kernel asks for such ones.
+        unused: why nothing in the kernel as it is comes to this; empty if something may.
+    """
 
     promise: str
     what: str
@@ -93,6 +98,7 @@ class BpfFailureRecord:
     note: str
     requested: bool
     listing: tuple[str, ...]
+    unused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +153,11 @@ class VerifyDocument(AuditDocument):
     """The document of `genpatch verify`: findings as in an audit, and a run for each image."""
 
     runs: tuple[RunRecord, ...] = ()
+
+    @property
+    def verb(self) -> str:
+        """Whose document it is."""
+        return "verify"
 
     def as_json(self) -> dict[str, Any]:
         """Return the document as plain data; of several images the runs are under `runs`."""
@@ -354,7 +365,7 @@ def _bpf(result: BpfResult | None) -> BpfRecord | None:
         BpfFailureRecord(
             promise=each.promise.value, what=each.what, alike=each.alike, cases=each.cases, example=each.example,
             expected=as_hex(each.expected), got=as_hex(each.got), note=each.note, requested=each.requested,
-            listing=tuple(each.listing),
+            listing=tuple(each.listing), unused=each.unused,
         )
         for each in result.failures
     )  # fmt: skip

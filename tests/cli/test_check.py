@@ -58,10 +58,10 @@ def test_b4(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_b4_of_a_commit_that_is_made_already(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository(tree)
     (tree / BPF).write_text((tree / BPF).read_text().replace("NINSNS 2", "NINSNS 4"))
-    git(tree, "commit", "-qam", "riscv, bpf: one")
+    git(tree, "commit", "-qam", "riscv, bpf: one\n\nIt was wrong.")
     first = git(tree, "format-patch", "-1", "--stdout")
     (tree / BPF).write_text((tree / BPF).read_text().replace("NINSNS 4", "NINSNS 2"))
-    git(tree, "commit", "-qam", "riscv, bpf: two")
+    git(tree, "commit", "-qam", "riscv, bpf: two\n\nIt was wrong.")
     monkeypatch.chdir(tree)
     for text, status in ((first, 1), (git(tree, "format-patch", "-1", "--stdout"), 0)):
         piped(monkeypatch, text)
@@ -105,6 +105,30 @@ def test_several_formats_at_once(run: Run, tree: Path) -> None:
     assert Path("k").read_text().startswith("KTAP version 1\n")
     ran = run("check", "bad", "--linux", tree, "-o", "out")
     assert (ran.status, ran.out, Path("out").read_text().splitlines()[-1]) == (1, "", "2 findings")
+
+
+def test_a_page_has_the_diff_with_what_is_found_in_it(run: Run, tree: Path) -> None:
+    ran = run("check", "bad", "--linux", tree, "--format", "html", "-o", "x.html")
+    assert (ran.status, ran.out, ran.err) == (1, "", "")
+    text = Path("x.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    line = text.index('<tr class="added hit">')
+    assert "#define RV_FENTRY_NINSNS 4" in text[line : line + 300]
+    assert TEXT in text[line : line + 900]
+    assert run("check", "bad", "--linux", tree, "--format", "json", "-o", "x.json").status == 1
+    assert run("report", "x.json").out == text
+
+
+def test_pictures(run: Run, tree: Path) -> None:
+    ran = run("check", "bad", "good", "--linux", tree, "--svg", "a/svg", "-q")
+    assert (ran.status, ran.err) == (1, "")
+    assert [path.name for path in Path("a/svg").iterdir()] == ["findings.svg"]
+    ran = run("check", "good", "--linux", tree, "--svg", "b/svg")
+    assert (ran.status, ran.err) == (0, "genpatch: note: --svg: there is nothing to draw, so nothing was written\n")
+    assert not Path("b").exists()
+    Path("c").mkdir()
+    assert run("check", "good", "--linux", tree, "--svg", "c").status == 0
+    assert Path("c").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -202,10 +226,10 @@ def test_without_a_tree(run: Run, tree: Path) -> None:
 
 
 def test_a_commit_message(run: Run, tree: Path) -> None:
-    Path("msg").write_text("riscv: a\n\nFixes: 1234567\n# comment\n")
+    Path("msg").write_text("riscv: a\n\nIt was wrong.\n\nFixes: 1234567\n# comment\n")
     ran = run("check", "--commit-msg", "msg", "--format", "b4")
     want = "expected 'Fixes: <12 or more hexadecimal digits> (\"subject\")' on one line"
-    assert (ran.status, ran.out, ran.err) == (1, f"-:3: WARNING: GP502: {want}\n", "")
+    assert (ran.status, ran.out, ran.err) == (1, f"-:5: WARNING: GP502: {want}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -214,8 +238,8 @@ def test_a_commit_message(run: Run, tree: Path) -> None:
         (("none",), "none: No such file or directory"),
         (("linux",), "linux: a directory without *.patch"),
         (
-            ("good", "--format", "html"),
-            "--format 'html': expected one of text, b4, b4-review, json, github, gitlab, junit, ktap, sarif",
+            ("good", "--format", "xml"),
+            "--format 'xml': expected one of text, b4, b4-review, json, html, github, gitlab, junit, ktap, sarif",
         ),
         (("good", "--select", "GP2"), "no rule for patches matches 'GP2'; 'genpatch check --list' lists them"),
         (
@@ -257,7 +281,10 @@ def test_a_link_that_leaves_the_tree(run: Run, tree: Path) -> None:
 
 def test_rules(run: Run) -> None:
     ran = run("check", "--list")
-    assert [line[:5] for line in ran.out.splitlines()][:5] == ["GP501", "GP502", "GP503", "GP504", "GP510"]
+    listed = [line[:5] for line in ran.out.splitlines()]
+    assert listed[:4] == ["GP501", "GP502", "GP503", "GP504"]
+    assert "GP510" in listed
+    assert listed == sorted(set(listed))
     ran = run("check", "--explain", "gp511")
     assert ran.out.startswith("GP511 layout-equation (error)\n\nThe files that know the layout")
     assert "\n## Remedy\n" in ran.out

@@ -137,7 +137,7 @@ def test_git_commit(run: Run, repository: Path) -> None:
     done = git("commit", "-qam", "bad message")
     assert done.returncode == 1
     assert done.stderr.startswith(".git/COMMIT_EDITMSG:1: warning: GP501: the subject names no subsystem")
-    done = git("commit", "-qam", "riscv: a message")
+    done = git("commit", "-qam", "riscv: a message\n\nIt was wrong.")
     assert (done.returncode, done.stderr) == (0, "")
     (repository / FTRACE).write_text("// changed again\n")
     done = git("commit", "-qam", "fixup! whatever")
@@ -148,7 +148,9 @@ def test_git_commit(run: Run, repository: Path) -> None:
 def test_what_an_editor_leaves(run: Run, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("hook", "install", "commit-msg")
     editor = repository.parent / "editor"
-    editor.write_text(f"#!/bin/sh\n{{ echo 'riscv: a'; echo; echo '; {'x ' * 60}'; cat \"$1\"; }} >t && mv t \"$1\"\n")
+    editor.write_text(
+        f"#!/bin/sh\n{{ echo 'riscv: a'; echo; echo It was; echo '; {'x ' * 60}'; cat \"$1\"; }} >t && mv t \"$1\"\n"
+    )
     editor.chmod(0o755)
     monkeypatch.setenv("GIT_EDITOR", str(editor))
     git("config", "core.commentChar", ";")

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -146,6 +148,25 @@ def test_what_a_series_mends_is_the_proof(run: Run, place: Path) -> None:
     assert "\n3 mended, 0 new, 0 as before\n- mended: GP105 vmlinux: old is wrong\n" in markdown
 
 
+def test_several_formats_at_once_and_a_page(run: Run, place: Path) -> None:
+    ran = run(
+        *PLAIN, "--boot", "--format", "html=x.html", "--format", "json=x.json", "--format", "text", "--svg", "svg"
+    )
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith("genpatch prove: 1 patch on Linux")
+    text = (place / "x.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "every stage passed" in text
+    assert "kprobe tracing</li>" in text
+    assert str(place) not in text
+    assert run("report", "x.json").out == text
+    assert [path.name for path in (place / "svg").iterdir()] == ["stages.svg"]
+    write_series(place, "// toy", "// BROKEN")
+    ran = run(*PLAIN, "--format", "html", "-o", "y.html")
+    assert (ran.status, ran.out) == (1, "")
+    assert "not proved: objects failed" in (place / "y.html").read_text()
+
+
 def test_what_fails_is_in_the_first_line(run: Run, place: Path) -> None:
     write_series(place, "// toy", "// BROKEN")
     ran = run(*PLAIN)
@@ -215,7 +236,29 @@ def test_processes_that_a_judge_starts_end_without_a_word(
 
     monkeypatch.setattr(judging, "JUDGES", {**judging.JUDGES, "audit": fork})
     assert run(*PLAIN).status == 0
-    assert ended == [128 + signal.SIGTERM]
+    assert ended == [-signal.SIGTERM]
+
+
+def test_a_process_that_waits_for_a_lock_is_ended(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a pool of workers does to them: a handler that Python has to get to would never run there."""
+    kinds: list[Any] = []
+
+    def pool(*args: object) -> Judgement:
+        reading, writing = os.pipe()
+        if not (child := os.fork()):
+            os.write(writing, b"x" if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL else b"-")
+            lock = multiprocessing.get_context("fork").Lock()
+            lock.acquire()
+            lock.acquire()
+        kinds.append(os.read(reading, 1))
+        os.kill(child, signal.SIGTERM)
+        kinds.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        kinds.append(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+        return Judgement("a child was ended")
+
+    monkeypatch.setattr(judging, "JUDGES", {**judging.JUDGES, "audit": pool})
+    assert run(*PLAIN).status == 0
+    assert kinds == [b"x", -signal.SIGTERM, False]  # its parent still goes on where it was
 
 
 MISTAKES = {
@@ -253,10 +296,10 @@ MISTAKES = {
         (*PLAIN, "--work", "bin"),
         "{}/bin: not empty, and no work directory of genpatch prove; choose another",
     ),
-    "format": ((*PLAIN, "--format", "xml"), "--format 'xml': expected one of text, json, markdown"),
+    "format": ((*PLAIN, "--format", "xml"), "--format 'xml': expected one of text, json, markdown, html"),
     "build": ((*PLAIN, "--build", "all"), "--build 'all': expected one of kernel, objects"),
-    "output": ((*PLAIN, "-o", "x/y"), "--output 'x/y': no directory that can be written to"),
-    "no output": ((*PLAIN, "-o", ""), "--output: expected a file name, got an empty one"),
+    "output": ((*PLAIN, "-o", "x/y"), "x/y: No such file or directory"),
+    "no output": ((*PLAIN, "-o", ""), "--output, --format: expected a file name, got an empty one"),
     "outside": (
         ("prove", "evil.patch", "--linux", "t"),
         "evil.patch:2: ../x: not a path in a tree",

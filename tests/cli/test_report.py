@@ -73,7 +73,7 @@ def test_what_is_about_no_kernel_has_a_chapter_too(run: Run, tmp_path: Path, ver
     text = (tmp_path / "page.html").read_text()
     assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;" in text
     assert SCRIPT not in text
-    assert ("1 patch, checked" if verb == "check" else "not proved") in text
+    assert ("s, checked" if verb == "check" else "not proved") in text
 
 
 def test_a_hostile_symbol_of_an_image_in_every_format(run: Run, tmp_path: Path) -> None:
@@ -102,6 +102,30 @@ def test_pictures_of_an_audit(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
     assert run("audit", "nothing", "--svg", tmp_path / "never").status == 2
     assert not (tmp_path / "never").exists()
+
+
+def test_pictures_of_bpf(run: Run, tmp_path: Path) -> None:
+    ran = run("verify", "sample:bpf", "--bpf", "--svg", tmp_path / "bpf", "-q")
+    assert ran.err == ""
+    made = {path.name: path.read_text() for path in (tmp_path / "bpf").iterdir()}
+    assert "bpf.svg" in made
+    assert "trampolines" in made["bpf.svg"]
+    assert all(ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg" for text in made.values())
+
+
+def test_pictures_of_two_kernels(run: Run, tmp_path: Path) -> None:
+    assert run("diff", "sample:pair-t0", "sample:pair-t0", "--svg", tmp_path / "svg").status == 0
+    names = sorted(path.name for path in (tmp_path / "svg").iterdir())
+    assert {"old-audit-strip.svg", "new-audit-strip.svg"} <= set(names)
+    assert run("diff", "sample:pair-t0", "nothing", "--svg", tmp_path / "never").status == 2
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize("verb", ["audit", "verify", "race"])
+def test_junit_names_its_verb(run: Run, verb: str) -> None:
+    more = ("--no-bpf",) if verb == "verify" else ()
+    cases = ElementTree.fromstring(run(verb, "sample:scheme-call-ops", *more, "--format", "junit").out).iter("testcase")
+    assert {case.attrib["classname"] for case in cases} == {f"genpatch.{verb}"}
 
 
 def test_the_summary_has_blocks_and_ascii_where_asked(run: Run) -> None:

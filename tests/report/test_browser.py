@@ -6,16 +6,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genpatch.cli.kernels import documents_of
+from genpatch.report.document import TableRecord
 from genpatch.report.html import page_of
+from genpatch.report.site_columns import with_sites
 from tests.report.bpf_documents import body, failure, of_sample, record, told
-from tests.report.builders import SCRIPT
+from tests.report.builders import SCRIPT, image, several, single, site_rows
 from tests.report.pages import Browser, Visit, a_browser
+from tests.report.series import bad, checked, hostile, proof, spoilt
 from tests.toykernel import vmlinux
 
 MOST_SECONDS, MOST_BYTES = 2.0, 2_000_000
@@ -215,9 +219,9 @@ BEYOND = "document.documentElement.scrollWidth - innerWidth"
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1100, 1600])
 def test_no_width_makes_the_page_scroll_sideways(
-    browser: Browser, broken: Path, two: Path, bpf: Path, two_bpf: Path, width: int
+    browser: Browser, broken: Path, two: Path, bpf: Path, two_bpf: Path, series: Path, proved: Path, width: int
 ) -> None:
-    for path in (broken, two, bpf, two_bpf):
+    for path in (broken, two, bpf, two_bpf, series, proved):
         with browser.visit(path, width=width) as visit:
             visit.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
             assert visit.run(BEYOND) <= 0, path.name
@@ -225,13 +229,22 @@ def test_no_width_makes_the_page_scroll_sideways(
 
 @pytest.mark.parametrize("width", [500, 718, 760])  # 718: A4 with a browser's usual margins
 def test_no_paper_is_too_narrow(
-    browser: Browser, broken: Path, schemes: Path, bpf: Path, two_bpf: Path, width: int
+    browser: Browser, broken: Path, schemes: Path, bpf: Path, two_bpf: Path, series: Path, proved: Path, width: int
 ) -> None:
-    for path in (broken, schemes, bpf, two_bpf):
+    for path in (broken, schemes, bpf, two_bpf, series, proved):
         with browser.visit(path, width=width) as visit:
             visit.page.emulate_media(media="print")
             visit.run("dispatchEvent(new Event('beforeprint'))")
             assert visit.run(BEYOND) <= 0, path.name
+
+
+def test_sites_are_a_table_on_paper_and_a_list_on_a_phone(browser: Browser, broken: Path) -> None:
+    shape = "getComputedStyle(document.querySelector('.list tbody tr')).display"
+    with browser.visit(broken, width=718) as visit:
+        assert visit.run(shape) == "block"
+        visit.page.emulate_media(media="print")
+        assert visit.run(shape) == "table-row"
+        assert visit.run(BEYOND) <= 0
 
 
 def test_a_finding_about_bpf_leads_to_how_it_came_about(browser: Browser, bpf: Path) -> None:
@@ -258,6 +271,129 @@ def test_hostile_names_of_bpf_run_nothing(browser: Browser, tmp_path: Path) -> N
         is_quiet(visit)
 
 
+@pytest.fixture(scope="module")
+def series(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Patches with mistakes, and one that is out to break the page."""
+    folder = tmp_path_factory.mktemp("pages")
+    path = folder / "series.html"
+    path.write_text("".join(page_of([checked(folder / "t", *bad(), *hostile())])), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def proved(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A proof that failed."""
+    path = tmp_path_factory.mktemp("pages") / "proof.html"
+    path.write_text("".join(page_of([proof(failed="boot")])), encoding="utf-8")
+    return path
+
+
+def test_a_patch_is_read_with_what_is_found_in_it(browser: Browser, series: Path) -> None:
+    with browser.visit(series) as visit:
+        assert "1 warning" in visit.text(".verdict")
+        box = visit.page.locator(".series").bounding_box()
+        assert box is not None
+        assert box["y"] < 400
+        assert visit.text("tr.hit.added .code >> nth=0") == "+#define RV_FENTRY_NINSNS 4"
+        assert "GP511" in visit.text("tr.hit.added + tr.said >> nth=0")
+        visit.page.click(".series a >> nth=1")
+        assert visit.run("location.hash") == "#k0-p2"
+        assert not visit.run("document.querySelector('#k0-p2 details').open")
+        is_quiet(visit)
+    with browser.visit(series, "#k0-f0") as visit:
+        assert visit.run("document.getElementById('k0-f0').closest('details').open")
+
+
+def test_hostile_patches_run_nothing(browser: Browser, series: Path) -> None:
+    with browser.visit(series) as visit:
+        visit.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        assert SCRIPT in visit.text("#k0-p4 h3")
+        assert SCRIPT in visit.text("#k0-p4 tr.added >> nth=0")
+        assert visit.count("img") == 0
+        assert "\u202e" not in visit.text("body")
+        is_quiet(visit)
+
+
+def test_hostile_proofs_run_nothing(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("".join(page_of([spoilt(proof())])), encoding="utf-8")
+    with browser.visit(path) as visit:
+        visit.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        assert SCRIPT in visit.text("#k0-proof")
+        assert visit.count("img") == 0
+        is_quiet(visit)
+
+
+def test_a_stage_leads_to_what_it_says(browser: Browser, proved: Path) -> None:
+    with browser.visit(proved) as visit:
+        assert "not proved: boot failed" in visit.text(".verdict")
+        visit.page.click(".stages a >> text=verify")
+        assert visit.run("document.querySelector(location.hash).open")
+        assert visit.text(".tests li >> nth=0").endswith("failed: kprobe tracing")
+        is_quiet(visit)
+
+
+def test_a_browser_that_cannot_decompress_says_so(browser: Browser, broken: Path) -> None:
+    context = browser.engine.new_context()
+    page = context.new_page()
+    page.add_init_script("delete window.DecompressionStream;")
+    page.goto(broken.as_uri())
+    page.wait_for_selector("[role=alert]")
+    assert page.inner_text("[role=alert]") == (
+        "The sites cannot be shown: this browser cannot decompress them. The rest of the page is complete."
+    )
+    context.close()
+
+
+def test_names_and_addresses_come_out_of_their_columns(browser: Browser, tmp_path: Path) -> None:
+    names = [
+        f"{one}_{two}.{three}" for one in ("vfs", "ext4", "tcp", "") for two in ("read", "do_write") for three in "12"
+    ]
+    funcs = [0, 2, 6, 140_000, 140_032, 1 << 33, 40, 43, *range(300_000, 300_256, 32)]
+    rows = {**with_sites(single(image(site_rows=site_rows(16))))["site_rows"], "symbols": names, "func": funcs}
+    document = {**single(image()).as_json(), "site_rows": rows}
+    path = tmp_path / "page.html"
+    path.write_text("".join(page_of([document])), encoding="utf-8")
+    with browser.visit(path) as visit:
+        shown = visit.run(
+            "[...document.querySelectorAll('.list tbody tr')]"
+            ".map((each) => [...each.querySelectorAll('code')].map((code) => code.textContent))"
+        )
+        base = int(rows["base"], 16)
+        assert shown == [[hex(base + func), name] for func, name in sorted(zip(funcs, names, strict=True))]
+        is_quiet(visit)
+
+
+def test_more_images_than_a_page_lists_are_there_on_asking(browser: Browser, tmp_path: Path) -> None:
+    table = TableRecord(entries=2, zero=0, sites=2, source="__patchable_function_entries", sorted=None)
+    records = [image(), *(image(f"m{n}.ko", table=table, site_rows=site_rows(2)) for n in range(129))]
+    path = tmp_path / "page.html"
+    path.write_text("".join(page_of([with_sites(several(*records))])), encoding="utf-8")
+    with browser.visit(path) as visit:
+        assert visit.count(".images tbody tr") == 100
+        assert visit.text(".images .more").startswith("... and 30 more images")
+        visit.page.click(".images .more button")
+        assert visit.count(".images tbody tr") == 130
+        assert visit.count(".images .more") == 0
+        link = visit.page.locator(".images tbody a >> nth=129")
+        name = link.inner_text()
+        link.click()
+        visit.until(f"document.querySelector('select[name=image]').value === '{name}'")
+        is_quiet(visit)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_addresses_of_the_strip_do_not_overlap(browser: Browser, broken: Path, width: int) -> None:
+    with browser.visit(broken, width=width) as visit:
+        boxes = visit.run(
+            "[...document.querySelectorAll('.map text.sub')].filter((text) => text.textContent.startsWith('0x'))"
+            ".map((text) => text.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+        )
+        assert len(boxes) >= 2
+        assert all(before[1] <= after[0] for before, after in pairwise(sorted(boxes)))
+        assert "KiB" in visit.run("document.querySelector('.map').textContent")
+
+
 def test_races_have_two_columns_and_their_steps_are_tied(browser: Browser, broken: Path) -> None:
     with browser.visit(broken) as visit:
         heads = visit.run("[...document.querySelectorAll('.path thead')][0].innerText.split(/\\s+/)")
@@ -279,7 +415,7 @@ def test_two_kernels_side_by_side(browser: Browser, two: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["broken", "two", "bpf", "two_bpf", "schemes"])
+@pytest.mark.parametrize("name", ["broken", "two", "bpf", "two_bpf", "schemes", "series", "proved"])
 def test_axe_finds_no_violation_of_weight(
     browser: Browser, name: str, scheme: str, request: pytest.FixtureRequest
 ) -> None:

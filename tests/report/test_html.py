@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from genpatch.report.document import AuditDocument, SledBytes
 from genpatch.report.html import page_of
+from genpatch.report.html.columns import Columns
 from genpatch.report.html.dossiers import dossiers_of
 from genpatch.report.html.pack import packed_failures, packed_rows
 from genpatch.report.html.witness import witness_rows
+from genpatch.report.schema import VERIFY_JSON_SCHEMA
 from genpatch.report.site_columns import with_sites
 from tests.report.bpf_documents import body, failure, of_sample, record, told
 from tests.report.builders import (
@@ -36,6 +39,7 @@ from tests.report.builders import (
     site_rows,
     source,
 )
+from tests.report.columns import unpacked
 
 EVENT = re.compile(r"^on[a-z]+$")
 
@@ -77,10 +81,18 @@ def with_rows(symbols: tuple[str, ...]) -> AuditDocument:
 
 
 def data_of(text: str) -> Any:
+    """Return the payload of a page; what is in columns stands where it belongs, read by `unpacked`."""
     outline = Outline(text)
     packed = json.loads(outline.texts["script"][0])
     assert packed["encoding"] == "deflate"
-    return json.loads(zlib.decompress(b64decode(packed["data"], validate=True)))
+    whole = zlib.decompress(b64decode(packed["data"], validate=True))
+    size = int.from_bytes(whole[:4], "little")
+    payload = json.loads(whole[4 : 4 + size])
+    rows = [image["rows"] for kernel in payload["kernels"] for image in kernel["images"]]
+    read = unpacked(payload["columns"], whole[4 + size :], [(each["count"], each["far"]) for each in rows])
+    for row, (symbols, func) in zip(rows, read, strict=True):
+        row |= {"symbols": symbols, "func": func}
+    return payload
 
 
 def hashed(text: str) -> str:
@@ -121,7 +133,7 @@ def test_hostile_names_are_shown_as_text() -> None:
     assert f"the symbol {SCRIPT} is odd" in outline.shown
     assert not set("\u202e\u200b\x1b\x07\u2028") & set(text)
     (kernel,) = [each for each in data_of(text)["kernels"] if each["images"]]
-    symbols = kernel["images"][0]["rows"]["symbols"].split("\n")
+    symbols = kernel["images"][0]["rows"]["symbols"]
     assert len(symbols) == len(HOSTILE)
     assert symbols[0] == SCRIPT
     assert all(name.isprintable() for name in symbols)
@@ -134,8 +146,8 @@ def test_columns_are_packed_as_differences() -> None:
         data=np.array([[0x13, 0, 0, 0, 0x97, 0x02, n, 0] for n in range(5)], np.uint8),
     )  # fmt: skip
     body = with_sites(single(image(site_rows=replace(rows, states=(sled,)))))["site_rows"]
-    packed = packed_rows(body)
-    for name in ("func", "section", "shape", "alignment"):
+    packed = packed_rows(body, Columns())
+    for name in ("section", "shape", "alignment"):
         assert list(accumulate(packed[name])) == body[name]
     assert [list(accumulate(hit["sites"])) for hit in packed["hits"]] == [[1], [0, 1]]
     words = packed["states"][0]["words"]
@@ -162,7 +174,7 @@ def test_kinds_of_instructions(word: int, mask: int, text: str) -> None:
     state = {"state": "x", "what": "", "words": [{"at": 0, "values": [f"{word:#010x}"], "index": [0]}]}
     rows = {**with_sites(single(image(site_rows=site_rows(1))))["site_rows"], "states": [state]}
     bits = word & 0xFFFF if mask == 0xFFFF else word
-    found = {(m, match): kind for m, match, kind in packed_rows(rows)["insns"]}
+    found = {(m, match): kind for m, match, kind in packed_rows(rows, Columns())["insns"]}
     assert found[mask, bits & mask].startswith(text)
 
 
@@ -182,6 +194,30 @@ def test_documents_of_one_build_are_one_chapter() -> None:
     found = dossiers_of([first, other, verify])
     assert [sorted(each.documents) for each in found] == [["audit", "verify"], ["audit"]]
     assert [sorted(each.documents) for each in dossiers_of([first, first])] == [["audit"], ["audit"]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "names"),
+    [
+        ((("a/vmlinux", None), ("b/vmlinux", None)), ["a/vmlinux", "b/vmlinux"]),
+        ((("x/old", None), ("x/new", None)), ["old", "new"]),
+        ((("vmlinux", "aa" * 20), ("vmlinux", "bb" * 20)), ["aa" * 6, "bb" * 6]),
+        ((("vmlinux", None), ("vmlinux", None)), ["number 1", "number 2"]),
+    ],
+)
+def test_kernels_of_one_release_are_told_apart(inputs: tuple[tuple[str, str | None], ...], names: list[str]) -> None:
+    bodies = [single(image(input=source(path, build_id=build))).as_json() for path, build in inputs]
+    found = dossiers_of(bodies)
+    assert [each.title for each in found] == [f"Linux 7.2.13+deb14-riscv64 ({name})" for name in names]
+    assert [each.short for each in found] == [f"7.2.13+deb14-riscv64 ({name})" for name in names]
+    assert dossiers_of(bodies[:1])[0].title == "Linux 7.2.13+deb14-riscv64"
+
+
+def test_a_rule_is_explained_once() -> None:
+    document = single(
+        image(findings=tuple(finding("GP202", "frozen-auipc-overreach", message=str(n)) for n in range(3)))
+    )
+    assert page(document).count("What this rule checks, and why") == 1
 
 
 def test_what_was_not_looked_at_is_said() -> None:
@@ -225,10 +261,9 @@ def test_bpf_is_a_chapter_with_what_failed_and_how() -> None:
     assert "Of 512 combinations of flags the JIT accepts 64 and refuses 448." in outline.shown
     assert "bpf_fentry_test1" in outline.shown
     (mark,) = re.findall(r"<mark>(.*?)</mark>", text)
-    assert mark == "!! the trampoline: 0xffffffff80001d48, not 0xffffffff80104300; it is left to there"
-    assert (
-        "As with CALL_ORIG|SKIP_FRAME, no argument: 0xffffffff80001d48 instead of 0xffffffff80104300" in outline.shown
-    )
+    left = re.fullmatch(r"!! the trampoline: (0xffffffff8000\w{4}), not 0xffffffff80104300; it is left to there", mark)
+    assert left is not None
+    assert f"As with CALL_ORIG|SKIP_FRAME, no argument: {left[1]} instead of 0xffffffff80104300" in outline.shown
     folds = [each for tag, each in outline.elements if tag == "details" and "listing" in str(each.get("class"))]
     assert folds
     assert not any("open" in each for each in folds)
@@ -382,3 +417,29 @@ def test_steps_of_a_path_are_tied_to_the_stores_that_they_execute() -> None:
         [],
     ]
     assert [row["id"] for row in rows] == [f"w0-{n}" for n in range(1, 8)]
+
+
+def test_one_breach_of_several_programs_is_told_once() -> None:
+    lands = "a tail call lands at program+{}, the sled has 8 bytes"
+    how = {"promise": "program", "what": "R0 (a5)", "cases": 1}
+    first = failure(**how, example="a tail call", note=lands.format("0x8"), listing=("one",))
+    second = failure(**how, example="a far tail call", note=lands.format("0xc"), listing=("two",))
+    third = failure(**how, example="a loop", note="the branch is not taken", listing=("three",))
+    some = (first, second, third)
+    text, outline = page_about(body(record(*some), *(told(each, rule="GP356") for each in some)))
+    assert {each for each in identifiers(outline) if each.startswith("k0-bpf-")} == {"k0-bpf-h", "k0-bpf-0", "k0-bpf-1"}
+    (one, other) = re.findall(r'<article class="finding error" id="k0-bpf-\d">(.*?)</article>', text, re.S)
+    assert "2 programs" in one
+    assert all(each in one for each in ("a tail call", "a far tail call", "program+0x8", "program+0xc", "one", "two"))
+    assert "1 program<" in other
+    assert links(outline).count("#k0-bpf-0") == 2  # from the findings of both
+
+
+def test_what_nothing_comes_to_is_said_where_it_failed() -> None:
+    one = failure(unused="no struct_ops of this kernel's own takes more than 5 arguments")
+    assert one.unused in page_about(body(record(one), told(one)))[1].shown
+    document = body(record(one), told(one))
+    Draft202012Validator(VERIFY_JSON_SCHEMA).validate(document)
+    document["bpf"]["failures"][0].pop("unused")  # as documents of before have it
+    Draft202012Validator(VERIFY_JSON_SCHEMA).validate(document)
+    assert page_about(document)

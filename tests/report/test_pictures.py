@@ -13,6 +13,7 @@ from genpatch.report.document import SpreadRecord
 from genpatch.report.documents import Document
 from genpatch.report.gallery import pictures_of
 from genpatch.report.pictures import Bar, Mark, bars, columns, grid
+from tests.report.bpf_documents import body, failure, record, told
 from tests.report.builders import DOCUMENTS, HOSTILE, SCRIPT, clean, image, single
 from tests.report.make_pictures import OF_TEXT, of_text
 
@@ -66,6 +67,21 @@ def test_pictures_are_well_formed_and_do_nothing(name: str) -> None:
         assert tags <= {"svg", "title", "desc", "style", "text", "rect", "path"}
         assert root.find(f"{SVG}title") is not None
         assert not any(name.startswith("on") or "href" in name for each in root.iter() for name in each.attrib)
+
+
+def test_bpf_is_drawn_where_it_was_run() -> None:
+    one = failure(SCRIPT, cases=3)
+    pictures = {each.name: each for each in pictures_of(body(record(one), told(one, "warning")))}
+    assert list(pictures) == ["bpf", "bpf-failures"]
+    assert pictures["bpf"].about == "trampolines 3 of 18 failed; programs 1 of 7 failed"
+    (failed, _), (other, _) = rectangles(pictures["bpf"].standalone(), "error")
+    (passed, _), _ = rectangles(pictures["bpf"].standalone(), "clean")
+    assert failed / (failed + passed) == pytest.approx(3 / 18, abs=0.01)
+    assert other < failed
+    assert len(rectangles(pictures["bpf-failures"].standalone(), "warning")) == 1
+    assert SCRIPT in "".join(ElementTree.fromstring(pictures["bpf-failures"].standalone()).itertext())
+    assert pictures_of(body(record(trouble="no BPF JIT"))) == []
+    assert pictures_of(body(None)) == []
 
 
 @pytest.mark.parametrize("text", HOSTILE)

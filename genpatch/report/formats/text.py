@@ -255,8 +255,13 @@ def _module_runs(page: Page, runs: tuple[RunRecord, ...]) -> None:
 
 def _bpf_listings(page: Page, run: RunRecord) -> None:
     """One worked listing for each kind of failure of a trampoline or program."""
+    from ..bpf_changes import cause_of
+
+    shown: set[tuple[str, ...]] = set()
     for failure in run.bpf.failures if run.bpf is not None else ():
-        if failure.listing:
+        kind = failure.promise, failure.what, cause_of(failure.note)
+        if failure.listing and kind not in shown:
+            shown.add(kind)
             page.line()
             page.line((f"{failure.example}: {failure.what}", "bold"))
             _around(page, failure)

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...verify.bpf.promises import BpfPromise
-from ..bpf_changes import bpf_of, finding_of, has_values, unit_of
+from ..bpf_changes import bpf_of, cause_of, finding_of, has_values, unit_of
 from ..documents import Document
 from ..views import rank
 from .dossiers import Dossier
@@ -40,7 +41,7 @@ def bpf_chapter(dossier: Dossier) -> dict[str, Any] | None:
     if document is None or bpf is None:
         return None
     asked = [_failure(each, finding_of(each, document["findings"])) for each in bpf["failures"] if each["requested"]]
-    asked.sort(key=lambda each: rank(each["level"]))
+    asked = _merged(sorted(asked, key=lambda each: rank(each["level"])))
     others = [each for each in bpf["failures"] if not each["requested"]]
     return {
         **bpf,
@@ -63,7 +64,25 @@ def bpf_chapter(dossier: Dossier) -> dict[str, Any] | None:
 def failure_anchors(bpf: dict[str, Any] | None) -> dict[tuple[str, str], str]:
     """Return where a chapter tells of what findings are about: anchors by (rule, message)."""
     shown = bpf["failures"] if bpf is not None else ()
-    return {(each["rule"], each["message"]): each["anchor"] for each in shown if each["rule"]}
+    return {
+        (each["rule"], told["message"]): each["anchor"]
+        for each in shown
+        if each["rule"]
+        for told in (each, *each["also"])
+    }
+
+
+def _merged(failures: Sequence[Document]) -> list[dict[str, Any]]:
+    """Return failures, of those with the same breach and verdict the first, with the others under `also`."""
+    groups: dict[tuple[str, ...], dict[str, Any]] = {}
+    for each in failures:
+        key = each["promise"], each["what"], each["rule"], each["level"], cause_of(each["note"])
+        if key in groups:
+            groups[key]["cases"] += each["cases"]
+            groups[key]["also"].append(each)
+        else:
+            groups[key] = {**each, "also": []}
+    return list(groups.values())
 
 
 def _row(what: str, asked: int, made: int, passed: int) -> dict[str, Any]:
@@ -82,6 +101,7 @@ def _failure(failure: Document, finding: Document | None) -> dict[str, Any]:
 def _described(failure: Document) -> dict[str, Any]:
     promise = failure["promise"]
     return {
+        "unused": "",
         **failure,
         "unit": unit_of(promise),
         "says": _PROMISES.get(promise, ""),

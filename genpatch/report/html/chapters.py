@@ -10,50 +10,58 @@ from typing import Any
 from markupsafe import Markup
 
 from ...audit.model import plural
+from ...check.model import MESSAGE
 from ..documents import Document, verb_of
 from ..escape import printable
 from ..gallery import pictures_of
 from ..rule_docs import rule_docs
 from ..views import LEVELS, rank
 from .bpf import bpf_chapter, failure_anchors
+from .columns import Columns
 from .dossiers import Dossier, rows_of
 from .pack import packed_failures, packed_rows
+from .proof import proof_chapter, verdict_of_proof
+from .series import series_chapter
 from .witness import witness_rows
 
 __all__ = ["chapter_of"]
 
 _MOST_PLACES = 3
 _MOST_FINDINGS = 200
-_MOST_IMAGES = 4000
+_MOST_IMAGES, _SHOWN_IMAGES = 4000, 100
 _MOST_SITES = 400_000
 _MOST_WITNESSES = 60
 _EXPLAINED = 30
 _MOST_LISTINGS = 12
 
 
-def chapter_of(dossier: Dossier) -> dict[str, Any]:
-    """Return what the template and the scripts need of a kernel; `data` is for the scripts."""
+def chapter_of(dossier: Dossier, columns: Columns) -> dict[str, Any]:
+    """Return what the template and the scripts need of a kernel; `data` and `columns` are for the scripts."""
     documents, rows = dossier.documents, rows_of(dossier)
-    findings, bpf = dossier.findings, bpf_chapter(dossier)
-    anchors = failure_anchors(bpf)
+    findings, bpf, images = dossier.findings, bpf_chapter(dossier), _images(dossier)
+    anchors, series = failure_anchors(bpf), series_chapter(dossier)
     return {
         "dossier": dossier,
         "worst": dossier.worst,
         "verdict": _verdict(dossier),
         "facts": list(_facts(dossier.first)) if dossier.is_kernel else [],
-        "findings": [_finding(dossier, each, number, anchors) for number, each in enumerate(findings[:_MOST_FINDINGS])],
+        "findings": [
+            _finding(dossier, each, why, anchors, series["anchors"] if series is not None else {})
+            for each, why in zip(findings, _reasons(findings[:_MOST_FINDINGS]), strict=False)
+        ],
         "more_findings": max(len(findings) - _MOST_FINDINGS, 0),
         "unlooked": dossier.unlooked,
         "pictures": {verb: _pictures(dossier, document) for verb, document in documents.items()},
         "has_sites": rows is not None and rows["count"] > 0,
-        "images": _images(dossier),
+        "images": images[:_SHOWN_IMAGES],
+        "more_images": len(images) - len(images[:_SHOWN_IMAGES]),
         "verify": _verify(documents["verify"]) if "verify" in documents else None,
         "bpf": bpf,
         "race": _race(dossier, documents["race"]) if "race" in documents else None,
         "compare": _compare(documents["compare"]) if "compare" in documents else None,
-        "prove": documents.get("prove"),
-        "check": documents.get("check"),
-        "data": _data(dossier, rows),
+        "proof": proof_chapter(dossier),
+        "series": series,
+        "data": {**_data(dossier, rows, columns), "listed": _listed(images[_SHOWN_IMAGES:])},
     }
 
 
@@ -66,6 +74,8 @@ def _verdict(dossier: Dossier) -> str:
     document = dossier.first
     if verb_of(document) == "race" and not dossier.is_kernel:
         counts = [f"{count:,} {verdict}" for verdict, count in document["counts"].items() if count]
+    if verb_of(document) == "prove":
+        return verdict_of_proof(document)
     if not dossier.is_judged:
         return "nothing could be judged"
     return ", ".join(counts) or "nothing wrong was found"
@@ -116,13 +126,17 @@ def _alignment(alignment: dict[str, int], sites: int) -> dict[str, Any]:
 # -- findings
 
 
-def _finding(dossier: Dossier, finding: Document, number: int, anchors: dict[tuple[str, str], str]) -> dict[str, Any]:
-    places = [{"text": f"{each['address']} {each['symbol']}".strip(), "address": each["address"]}
+def _finding(
+    dossier: Dossier, finding: Document, why: str, anchors: dict[tuple[str, str], str], in_patches: dict[int, str]
+) -> dict[str, Any]:
+    places = [{"text": f"{each['address']} {each['symbol']}".strip(), "address": each["address"], "anchor": ""}
               for each in finding.get("examples", ())[:_MOST_PLACES]]  # fmt: skip
     if not places and finding.get("address"):
-        places = [{"text": f"{finding['address']} {finding.get('symbol', '')}".strip(), "address": ""}]
+        places = [{"text": f"{finding['address']} {finding.get('symbol', '')}".strip(), "address": "", "anchor": ""}]
     if "file" in finding:
-        places = [{"text": f"{finding['file']}:{finding['line']}", "address": ""}]
+        where = finding["patch"] if finding["file"] == MESSAGE else finding["file"]
+        text = f"{where}:{finding['line']}" if finding["line"] else where
+        places = [{"text": text, "address": "", "anchor": in_patches.get(finding["number"], "")}]
     several = len(dossier.first.get("images", ())) > 1 and finding.get("image")
     name = PurePath(finding["image"]).name if several else ""
     of_kernel = not several or (dossier.source is not None and finding["image"] == dossier.source["path"])
@@ -137,8 +151,17 @@ def _finding(dossier: Dossier, finding: Document, number: int, anchors: dict[tup
         "known": finding.get("baseline") == "unchanged",
         "bpf": anchors.get((finding["rule"], finding["message"]), "") if of_kernel else "",
         "places": places,
-        "why": rule_docs(finding["rule"], finding["name"]).help_text if number < _EXPLAINED else "",
+        "why": why,
     }
+
+
+def _reasons(findings: Sequence[Document]) -> Iterator[str]:
+    """Yield for each finding what its rule checks, where a rule comes for the first time; else nothing."""
+    explained: set[str] = set()
+    for each in findings:
+        is_new = each["rule"] not in explained and len(explained) < _EXPLAINED
+        explained.add(each["rule"])
+        yield rule_docs(each["rule"], each["name"]).help_text if is_new else ""
 
 
 def _pictures(dossier: Dossier, document: Document) -> list[dict[str, Any]]:
@@ -164,6 +187,11 @@ def _images(dossier: Dossier) -> list[dict[str, Any]]:
         name = PurePath(image["input"]["path"]).name
         listed.append({"name": name, "sites": image["table"]["sites"], "worst": worst, "counts": counts})
     return sorted(listed, key=lambda each: (rank(each["worst"]), -each["sites"], each["name"]))
+
+
+def _listed(images: Sequence[dict[str, Any]]) -> list[list[Any]]:
+    """Return images that the page lists on asking: name, sites, counts of findings by level."""
+    return [[printable(each["name"]), each["sites"], *each["counts"]] for each in images]
 
 
 # -- verify
@@ -302,7 +330,7 @@ def _compare(document: Document) -> dict[str, Any]:
 # -- for the scripts
 
 
-def _data(dossier: Dossier, rows: Document | None) -> dict[str, Any]:
+def _data(dossier: Dossier, rows: Document | None, columns: Columns) -> dict[str, Any]:
     """Return what the scripts get: the kernel's sites, those of modules while there is room, what failed, sequences."""
     verify, audit = dossier.documents.get("verify"), dossier.documents.get("audit")
     run = (verify["runs"] or [verify])[0] if verify is not None else {}
@@ -310,13 +338,13 @@ def _data(dossier: Dossier, rows: Document | None) -> dict[str, Any]:
     if rows is not None:
         room -= rows["count"]
         failures = packed_failures(run.get("failures", ()), rows)
-        images.append({"name": "kernel", "rows": packed_rows(rows), "failures": failures})
+        images.append({"name": "kernel", "rows": packed_rows(rows, columns), "failures": failures})
     for image in audit["images"] if audit is not None else ():
         is_module = image["table"]["sorted"] is None
         if is_module and "site_rows" in image and 0 < image["site_rows"]["count"] <= room:
             room -= image["site_rows"]["count"]
             name = printable(PurePath(image["input"]["path"]).name)
-            images.append({"name": name, "rows": packed_rows(image["site_rows"]), "failures": []})
+            images.append({"name": name, "rows": packed_rows(image["site_rows"], columns), "failures": []})
     reach = dossier.first.get("reach")
     return {
         "anchor": dossier.anchor,

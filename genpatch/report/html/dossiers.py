@@ -22,6 +22,8 @@ _WHAT = {
     "race": "interleavings were not explored",
     "compare": "other schemes were not measured",
 }
+_MOST_NAMES, _MOST_TITLE = 5, 60
+_NOT_CHECKED, _UNTRIED = "not checked: ", " not tried: "
 _NOT_RUN = " not run: "
 """What notes about BPF say of what could not be run."""
 
@@ -44,12 +46,14 @@ class Dossier:
         identity: what tells it from others.
         source: the `input` of its documents, None where they are about no image.
         documents: by verb.
+        remark: what tells it from others of the same release; empty if there is none.
     """
 
     number: int
     identity: tuple[str, ...]
     source: Document | None
     documents: dict[str, Document] = field(default_factory=dict)
+    remark: str = ""
 
     @property
     def anchor(self) -> str:
@@ -76,22 +80,25 @@ class Dossier:
         if self.source is None:
             return str(_TITLES.get(verb_of(self._any), verb_of)(self._any))
         release = self.source["kernel_release"]
-        return f"Linux {release}" if release else f"{self.source['kind']}, release unknown"
+        name = f"Linux {release}" if release else f"{self.source['kind']}, release unknown"
+        return f"{name} ({self.remark})" if self.remark else name
 
     @property
     def short(self) -> str:
         """A few characters for a list."""
         if self.source is None:
-            return self.title
-        return str(self.source["kernel_release"] or self.source["path"].rpartition("/")[2])
+            title = self.title
+            return title if len(title) <= _MOST_TITLE else f"{title[: _MOST_TITLE - 3]}..."
+        name = str(self.source["kernel_release"] or self.source["path"].rpartition("/")[2])
+        return f"{name} ({self.remark})" if self.remark else name
 
     @property
     def findings(self) -> list[Document]:
         """All findings, the worst first; those in a baseline last."""
         found = [
-            {**finding, "verb": verb}
+            {**finding, "verb": verb, "number": number}
             for verb, document in self.documents.items()
-            for finding in document.get("findings", ())
+            for number, finding in enumerate(document.get("findings", ()))
         ]
         return sorted(
             found,
@@ -167,6 +174,42 @@ def _unasked(verb: str, document: Document) -> Iterator[Line]:
         if case["verdict"] in ("skipped", "unfinished") and document["about"] == "kernel":
             yield Line(name=f"race: {case['transition']}", text=f"{case['verdict']}: {case['reason']}")
     yield from (Line(name="patches", text=line) for line in document.get("skipped", ()))
+    if verb == "check":
+        yield from _unasked_of_patches(document)
+    if verb == "prove":
+        yield from _unproved(document)
+
+
+def _unasked_of_patches(document: Document) -> Iterator[Line]:
+    """Yield the rules that judged no patch, or not all of them, by the reason."""
+    reasons: dict[str, dict[str, int]] = {}
+    parts = [*document["patches"], *document["images"]]
+    for rule in (rule for part in parts for rule in part["rules"]):
+        if rule["status"] in ("skipped", "error"):
+            names = reasons.setdefault(rule["reason"] or "not decided", {})
+            name = f"{rule['rule']} {rule['name']}"
+            names[name] = names.get(name, 0) + 1
+    for why, names in reasons.items():
+        most = max(names.values())
+        of = f" (of {plural(most, 'patch', 'patches')})" if len(parts) > 1 else ""
+        yield Line(name=_named(list(names)) + of, text=why)
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMES else plural(len(names), "rule")
+
+
+def _unproved(document: Document) -> Iterator[Line]:
+    """Yield the stages that were left out or came to no verdict, and what they say that they did not judge."""
+    for which, stages in (("", document["stages"]), (" without the series", document["baseline"])):
+        for stage in stages:
+            if stage["status"] == "skipped":
+                yield Line(name=f"{stage['name']}{which}", text=stage["evidence"] or "was not asked for")
+            if stage["trouble"]:
+                yield Line(name=f"{stage['name']}{which}", text=f"no verdict: {stage['trouble']}")
+            told = [each.removeprefix(_NOT_CHECKED) for each in stage["lines"] if each.startswith(_NOT_CHECKED)]
+            yield from (Line(name=f"{stage['name']}{which}", text=each) for each in told)
+            yield from (Line(name=f"{stage['name']}{which}", text=each) for each in stage["lines"] if _UNTRIED in each)
 
 
 def _untried(document: Document) -> Iterator[Line]:
@@ -192,11 +235,19 @@ def _notes(document: Document) -> Sequence[str]:
     return list(dict.fromkeys(notes))
 
 
+def _title_of(patches: Sequence[Document], done: str) -> str:
+    """Return the subject of a patch, or how many there are."""
+    if len(patches) != 1:
+        return f"{len(patches):,} patches, {done}"
+    return f"{patches[0]['subject'] or patches[0].get('name', 'a patch')}, {done}"
+
+
 _TITLES: dict[str, Any] = {
     "race": lambda document: plural(len(document["subjects"]), "scheme") + ", explored",
-    "check": lambda document: plural(document["summary"]["patches"], "patch", "patches") + ", checked",
+    "check": lambda document: _title_of(document["patches"], "checked"),
     "prove": lambda document: (
-        f"Series on Linux {document['tree']['version']}: " + ("proved" if document["proved"] else "not proved")
+        f"{_title_of(document['series']['patches'], 'proved' if document['proved'] else 'not proved')}"
+        f" on Linux {document['tree']['version']}"
     ),
 }
 
@@ -213,7 +264,27 @@ def dossiers_of(documents: Iterable[Document]) -> list[Dossier]:
         place.documents[verb] = document
     for dossier in found:
         dossier.documents = dict(sorted(dossier.documents.items(), key=lambda item: _order(item[0])))
+    _tell_apart([each for each in found if each.is_kernel])
     return found
+
+
+def _tell_apart(kernels: Sequence[Dossier]) -> None:
+    """Give kernels of one title a remark each: what their paths differ in, else the build-id, else a number."""
+    by_title: dict[str, list[tuple[Dossier, Document]]] = {}
+    for each in kernels:
+        if each.source is not None:
+            by_title.setdefault(each.title, []).append((each, each.source))
+    for same in by_title.values():
+        if len(same) < 2:
+            continue
+        parts = [source["path"].split("/") for _, source in same]
+        builds = [str(source["build_id"] or "")[:12] for _, source in same]
+        tails = ["/".join(path[-depth:]) for depth in (1, 2, 3) for path in parts]
+        choices = [tails[at : at + len(same)] for at in range(0, len(tails), len(same))]
+        numbers = [f"number {number}" for number in range(1, len(same) + 1)]
+        names = next(each for each in (*choices, builds, numbers) if len(set(each)) == len(same))
+        for (dossier, _), name in zip(same, names, strict=True):
+            dossier.remark = name
 
 
 def _order(verb: str) -> int:

@@ -7,39 +7,42 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ...isa.insn import decode
 from ..documents import Document
 from ..escape import printable
+from .columns import Columns
 
 __all__ = ["as_script_data", "packed_failures", "packed_rows"]
 
 _MOST_KINDS = 4096
 _MOST_VALUES = 20_000
 _AUIPC, _LUI, _JALR, _JAL = 0x17, 0x37, 0x67, 0x6F
-_LEVEL = 6
+_LEVEL = 9
 
 
-def as_script_data(payload: Any) -> str:
-    """Return a value for a script element of type application/json.
+def as_script_data(payload: Document, columns: Columns) -> str:
+    """Return a value for a script element of type application/json: the payload, and the columns behind it.
 
     It is compressed, and what it is compressed to is letters, digits, ``+``, ``/`` and ``=``: no character that
     could end the element or start another.
     """
-    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return json.dumps({"encoding": "deflate", "data": b64encode(zlib.compress(text, _LEVEL)).decode("ascii")})
+    about, body = columns.packed()
+    told = {**payload, "columns": about}
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    whole = len(text).to_bytes(4, "little") + text + body
+    return json.dumps({"encoding": "deflate", "data": b64encode(zlib.compress(whole, _LEVEL)).decode("ascii")})
 
 
-def packed_rows(rows: Document) -> Document:
-    """Return the sites of an image as a page takes them; see data.js, which undoes this."""
+def packed_rows(rows: Document, columns: Columns) -> Document:
+    """Return the sites of an image as a page takes them, names and addresses in columns; see data.js."""
+    columns.names(_printable(rows["symbols"]))
     return {
         "count": rows["count"],
         "base": rows["base"],
-        "func": _steps(rows["func"]),
-        "symbols": _joined(rows["symbols"]),
+        "far": columns.steps(rows["func"]),
         "sections": [printable(name) for name in rows["sections"]],
         "section": _steps(rows["section"]),
         "shapes": rows["shapes"],
@@ -66,11 +69,11 @@ def _steps(values: Sequence[int]) -> list[int]:
     return steps
 
 
-def _joined(names: Sequence[str]) -> str:
-    """Return names as lines; names that cannot be printed as they are stand escaped."""
-    if "".join(names).isprintable():  # no line feed in any of them
-        return "\n".join(names)
-    return "\n".join(name if name.isprintable() else printable(name) for name in names)
+def _printable(names: Sequence[str]) -> Sequence[str]:
+    """Return names; those that cannot be printed as they are stand escaped."""
+    if "".join(names).isprintable():
+        return names
+    return [name if name.isprintable() else printable(name) for name in names]
 
 
 def packed_failures(failures: Sequence[Document], rows: Document) -> list[Document]:

@@ -22,6 +22,7 @@ from ..documents import Document
 from ..escape import printable
 from ..views import LEVELS
 from .chapters import chapter_of
+from .columns import Columns
 from .dossiers import Dossier, dossiers_of
 from .pack import as_script_data
 
@@ -41,7 +42,8 @@ def page_of(documents: Iterable[Document]) -> Iterator[str]:
     Every text of a document is escaped by the template, or is compressed data that scripts show as text.
     """
     dossiers = dossiers_of(documents)
-    chapters = [chapter_of(dossier) for dossier in dossiers]
+    columns = Columns()
+    chapters = [chapter_of(dossier, columns) for dossier in dossiers]
     payload = {"kernels": [chapter.pop("data") for chapter in chapters]}
     style, script, diff = _style(), _script(), _diff(dossiers)
     template = _environment().get_template("page.html.j2")
@@ -51,7 +53,7 @@ def page_of(documents: Iterable[Document]) -> Iterator[str]:
         policy=policy_of(style, script),
         style=Markup(style),
         script=Markup(script),
-        data=Markup(as_script_data(payload)),
+        data=Markup(as_script_data(payload, columns)),
         chapters=chapters,
         diff=diff,
         sides=[chapter for chapter in chapters if chapter["dossier"].is_kernel],

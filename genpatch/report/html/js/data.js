@@ -6,17 +6,61 @@ const LEVELS = ['error', 'warning', 'note', 'clean'];
 async function readData() {
   const packed = JSON.parse(document.getElementById('data').textContent);
   const bytes = Uint8Array.from(atob(packed.data), (letter) => letter.charCodeAt(0));
+  if (typeof DecompressionStream === 'undefined') throw new Error('this browser cannot decompress them');
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(packed.encoding));
-  const payload = await new Response(stream).json();
+  const whole = await new Response(stream).arrayBuffer();
+  const size = new DataView(whole).getUint32(0, true);
+  const payload = JSON.parse(new TextDecoder().decode(new Uint8Array(whole, 4, size)));
+  const columns = new Columns(payload.columns, new Uint8Array(whole, 4 + size));
   return payload.kernels.map((packed) => {
     const kernel = {
       ...packed,
       sequences: new Map(Object.entries(packed.sequences)),
       messages: new Map(Object.entries(packed.messages)),
     };
-    kernel.images = packed.images.map((image) => imageOf(image, kernel));
+    kernel.images = packed.images.map((image) => imageOf(image, kernel, columns));
     return kernel;
   });
+}
+
+// Names are words of a list, addresses are steps, those of all images one after the other; see columns.py.
+class Columns {
+  constructor({ words, sizes }, bytes) {
+    let at = 0;
+    [this.written, this.shared, this.low, this.high] = sizes.map((size) => bytes.subarray(at, at += size));
+    this.words = ['', ...words];
+    this.at = this.name = this.step = 0;
+  }
+
+  word() {
+    const { written } = this, first = written[this.at++];
+    if (first < 140) return first;
+    const second = written[this.at++];
+    if (first < 255) return 140 + ((first - 140) << 8) + second;
+    const third = written[this.at++];
+    return 140 + (second << 16) + (third << 8) + written[this.at++];
+  }
+
+  names(count) {
+    const names = [];
+    const parts = [];
+    for (let n = 0; n < count; n++) {
+      parts.length = this.shared[this.name++];
+      for (let word = this.word(); word; word = this.word()) parts.push(this.words[word]);
+      names.push(parts.join(''));
+    }
+    return names;
+  }
+
+  steps(count, far) {
+    const values = new Float64Array(count);
+    let sum = 0, left = 0;
+    for (let n = 0; n < count; n++, this.step++) {
+      const half = this.low[this.step] + this.high[this.step] * 256;
+      values[n] = sum += half === 0xffff ? far[left++] : half * 2;
+    }
+    return values;
+  }
 }
 
 function summed(steps, type = Int32Array) {
@@ -26,12 +70,12 @@ function summed(steps, type = Int32Array) {
   return values;
 }
 
-function imageOf({ name, rows, failures }, kernel) {
+function imageOf({ name, rows, failures }, kernel, columns) {
   const image = {
     ...rows, name, kernel,
     base: BigInt(rows.base),
-    func: summed(rows.func, Float64Array),
-    symbols: rows.count ? rows.symbols.split('\n') : [],
+    func: columns.steps(rows.count, rows.far),
+    symbols: columns.names(rows.count),
     section: summed(rows.section),
     shape: summed(rows.shape),
     alignment: summed(rows.alignment, Float64Array),

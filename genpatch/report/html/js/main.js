@@ -41,12 +41,29 @@ function slash(event) {
   search.focus();
 }
 
+// Images that the page does not list by itself: their rows are made when somebody wants them.
+function listImages(kernel) {
+  const holder = document.querySelector(`.images[data-kernel="${CSS.escape(kernel.anchor)}"]`);
+  const left = holder?.querySelector('.more');
+  if (!left || !kernel.listed.length) return;
+  const show = () => {
+    holder.querySelector('tbody').append(...kernel.listed.map(([name, sites, ...counts]) => make('tr', {},
+      make('th', { scope: 'row' }, make('a', { href: hashOf({ kernel: kernel.anchor, image: name }) }, name)),
+      make('td', {}, number(sites)),
+      ...counts.map((count, n) => make('td', { class: count ? `${LEVELS[n]}-text` : '' }, number(count))))));
+    left.remove();
+    announce(`${plural(kernel.listed.length, 'more image')} are listed`);
+  };
+  left.append(' ', make('button', { type: 'button', click: show }, 'Show them'));
+}
+
 async function start() {
   themeSwitch();
   tieSteps();
   openForPrint();
   const kernels = await readData();
   for (const kernel of kernels) {
+    listImages(kernel);
     if (!kernel.images.length) continue;
     const strip = document.querySelector(`.strip[data-kernel="${CSS.escape(kernel.anchor)}"]`);
     if (strip) kernel.strip = new Strip(strip, kernel);

@@ -21,13 +21,14 @@ class SiteTable {
       submit: (event) => event.preventDefault(),
     });
     this.count = make('p', { role: 'status' });
+    this.shownRows = make('p', { class: 'paper sub' });
     this.panel = make('div');
     this.heads = COLUMNS.map((name) => this.head(name));
     this.body = make('tbody', { keydown: (event) => this.key(event) });
     this.pager = make('div', { class: 'tools' });
     const table = make('table', { class: 'list' }, make('caption', { class: 'unseen' }, 'Sites'),
       make('thead', {}, make('tr', {}, ...this.heads)), this.body);
-    holder.append(this.controls, this.count, this.panel, table, this.pager);
+    holder.append(this.controls, this.count, this.shownRows, this.panel, table, this.pager);
     this.build();
   }
 
@@ -158,6 +159,9 @@ class SiteTable {
     const page = this.pageOf(sites, chosen, pages), all = plural(image.count, 'site');
     this.count.textContent = sites.length === image.count ? all : `${number(sites.length)} of ${all}`;
     this.body.replaceChildren(...sites.slice((page - 1) * PAGE, page * PAGE).map((site) => this.row(site, chosen)));
+    const first = (page - 1) * PAGE;
+    const last = Math.min(first + PAGE, sites.length);
+    this.shownRows.textContent = pages > 1 ? `${number(first + 1)} to ${number(last)} are listed here` : '';
     this.turn(page, pages);
     this.choose(chosen);
   }

@@ -138,6 +138,12 @@ class Strip {
     return hex(this.image.base + BigInt(Math.floor(offset)));
   }
 
+  distance(offset) {
+    const span = this.to - this.from;
+    if (this.to < MIB) return `+${(offset / 1024).toFixed(1)} KiB`;
+    return `+${(offset / MIB).toFixed(span > 4 * MIB ? 1 : 3)} MiB`;
+  }
+
   marker() {
     const at = this.chosen >= 0 ? this.image.func[this.chosen] : -1;
     if (at < this.from || at >= this.to) return [];
@@ -201,14 +207,13 @@ class Strip {
   }
 
   axis() {
-    const y = MAP.bottom + 6 + this.named.length * MAP.row, ticks = Math.max(Math.floor(this.width / 240), 2);
+    const y = MAP.bottom + 6 + this.named.length * MAP.row, ticks = Math.max(Math.floor(this.width / 240), 1);
     const line = `M${MAP.left} ${MAP.bottom}H${this.width - MAP.right}`;
     const parts = [draw('path', { class: 'axis', fill: 'none', d: line })];
     for (let n = 0; n <= ticks; n++) {
       const offset = this.from + (this.to - this.from) * n / ticks, x = this.position(offset);
       const anchor = n === 0 ? 'start' : (n === ticks ? 'end' : 'middle');
-      const distance = (offset / MIB).toFixed(this.to - this.from > 4 * MIB ? 1 : 3);
-      [this.address(offset), `+${distance} MiB`].forEach((text, row) =>
+      [this.address(offset), this.distance(offset)].forEach((text, row) =>
         parts.push(draw('text', { class: 'sub', x, y: y + 16 + 15 * row, 'text-anchor': anchor }, text)));
     }
     return parts;
