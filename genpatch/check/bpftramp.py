@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .cexec import NotRun
-from .jit import IMAGE_ARGUMENT, ORIGINAL, PROGRAM, Setting, Trace
+from .jit import COOKIE_SHIFT, IMAGE_ARGUMENT, ORIGINAL, PROGRAM, Setting, Trace
 from .jitrun import Call, Machine, Value
 
 __all__ = ["Found", "found_in"]
@@ -175,6 +175,10 @@ def _context(about: _Checked, call: Call) -> Iterator[Found]:
     if count[0] != "num" or count[1] & 0xFF != about.setting.arguments:
         text = "a program does not find the number of arguments before them"
         yield Found("frame", "count", call.line, text)
+    index = count[1] >> COOKIE_SHIFT & 0xFF if count[0] == "num" else 0
+    if index and call.memory.get(context[1] - 8 * index) != ("num", 0):
+        text = "a program of a session finds something else than 0 in its cookie"
+        yield Found("frame", f"cookie {index}", call.line, text)
     if "IP_ARG" in about.setting.flags and call.memory.get(context[1] - 16) != ("num", ORIGINAL):
         text = "a program does not find the address of the traced function"
         yield Found("frame", "address", call.line, text)

@@ -22,6 +22,7 @@ or unknown; inside of others: var, pair or case."""
 Stmt = tuple[Any, ...]
 """(kind, parts...): block, expr, decl, if, for, do, switch, label, return, goto, break, continue or nothing."""
 MOST_DEPTH = 60
+_GONE = "\x00"  # stands for a body that is taken out
 _MACRO = re.compile(r"^[ \t]*#[ \t]*define\b(?:[^\n\\]|\\\n|\\[^\n])*", re.M)
 
 
@@ -200,7 +201,19 @@ def same_code(one: str, other: str, roots: Iterable[str]) -> bool:
                 left = left.replace(body, "", 1)
             for body in new[name].bodies:
                 right = right.replace(body, "", 1)
+    for name in (old.keys() - new.keys()) - seen:
+        left = _without(left, name, old[name].bodies)
+    for name in (new.keys() - old.keys()) - seen:
+        right = _without(right, name, new[name].bodies)
     return left == right or _words(left) == _words(right)
+
+
+def _without(code: str, name: str, bodies: Iterable[str]) -> str:
+    """Return a text without a function."""
+    for body in bodies:
+        code = code.replace(body, _GONE, 1)
+    head = rf"^[A-Za-z_][^;{{}}()#{_GONE}]{{0,300}}\b{re.escape(name)}\([^;{{}}{_GONE}]{{0,1000}}\)\s*{_GONE}"
+    return re.sub(head, "", code, flags=re.M)
 
 
 def _words(text: str) -> str:
@@ -490,6 +503,7 @@ _MAKERS: dict[str, Callable[[Node, int], Expr]] = {
     "sizeof_expression": _sizeof,
     "offsetof_expression": lambda node, depth: ("call", "offsetof", (), node.start_point[0] + 1),
     "comma_expression": lambda node, depth: ("comma", *_two(node, "left", "right", depth)),
+    "compound_literal_expression": lambda node, depth: _one(node, "value", depth),
     "initializer_list": _listed,
     "string_literal": lambda node, depth: ("str",),
     "concatenated_string": lambda node, depth: ("str",),

@@ -283,7 +283,7 @@ def is_trampoline(run: Run) -> bool:
     has_kept = any(slot.value.is_entry("t0") for call in run.flow.calls for slot in call.slots.values())
     first = [call.registers["a0"] for call in run.flow.calls]
     has_kept |= any((each.kind, each.name) == ("entry", "t0") for each in first)
-    back = [each for each in run.flow.exits if each.label == "jr t0"]
+    back = [each for each in run.flow.exits if each.label in ("jr t0", "jalr t0")]
     return bool(back) and (has_kept or any(each.target is not None and each.target.is_entry("t0") for each in back))
 
 

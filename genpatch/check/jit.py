@@ -14,6 +14,7 @@ from .ctree import FunctionTree, expression, trees_of
 from .source import calls, macros_of
 
 __all__ = [
+    "COOKIE_SHIFT",
     "IMAGE_ARGUMENT",
     "ORIGINAL",
     "PREPARE",
@@ -27,6 +28,7 @@ __all__ = [
     "register_names",
     "run_jit",
     "texts_of",
+    "value_of",
 ]
 
 PREPARE = "__arch_prepare_bpf_trampoline"
@@ -39,12 +41,21 @@ IMAGE_ARGUMENT = signed(0xFF60_0A5B_1C6D_2E7F)
 """Address of the struct that describes the trampoline's image; a dry run has another one."""
 _RW_IMAGE = 1 << 41
 _NUMBERS = {"STACK_ALIGN": 16, "MAX_BPF_FUNC_ARGS": 12, "MAX_TAIL_CALL_CNT": 33, "NULL": 0, "GFP_KERNEL": 1}
+COOKIE_SHIFT = 8
+_NUMBERS |= {"BPF_TRAMP_COOKIE_INDEX_SHIFT": COOKIE_SHIFT, "BPF_TRAMP_IS_RETURN_SHIFT": 63}
 _SIZES = {"u8": 1, "u16": 2, "u32": 4, "int": 4, "unsigned int": 4, "u64": 8, "s64": 8}
 _HALFWORDS, _WORD = 2, 4
 _ENTRY = re.compile(r"->bpf_func = \(void \*\)ctx->ro_insns \+ ([^;\n]{1,100});")
 _MOST_AHEAD = 4096
 STRUCT = 40
 """Bytes that a struct of the kernel's headers is taken to have."""
+_FIXED = {
+    f"BPF_{name}": number << 4
+    for number, name in enumerate(
+        ("JA", "JEQ", "JGT", "JGE", "JSET", "JNE", "JSGT", "JSGE", "CALL", "EXIT", "JLT", "JLE", "JSLT", "JSLE")
+    )
+}
+"""Conditions, as include/uapi/linux/bpf.h numbers them."""
 _ANY = re.compile(r"E[A-Z0-9]{2,12}|(?:GFP|BPF|BTF)_[A-Z0-9_]+")
 """Names whose values make no difference as long as they differ."""
 _IS_SHORT = re.compile(r"is_(\d{1,2})b_(?:int|check)")
@@ -61,6 +72,7 @@ class Setting(NamedTuple):
         near: addresses that the image is called with or calls are near to it.
         other: what is not known is not 0.
         cfi: CONFIG_CFI, under whatever name, is on.
+        pair: the first two of the arguments are one of the traced function's, of two words.
     """
 
     flags: frozenset[str] = frozenset()
@@ -69,6 +81,7 @@ class Setting(NamedTuple):
     near: bool = False
     other: bool = False
     cfi: bool = False
+    pair: bool = False
 
 
 class Event(NamedTuple):
@@ -161,6 +174,18 @@ def run_jit(
     jit = _Jit(source, header, setting)
     jit.ctx.fields |= {key: value for key, value in (context or {}).items() if key not in jit.ctx.fields}
     return jit.start(name, args)
+
+
+def value_of(source: str, header: str, name: str) -> int:
+    """Return what a name stands for in every run of these texts.
+
+    Raises:
+        NotRun: it is no number.
+    """
+    value = _FIXED.get(name)
+    if value is None:
+        raise NotRun(f"the value of {name} is not known")
+    return value
 
 
 def entry_of(source: str, header: str, core: str, setting: Setting) -> int:
@@ -321,6 +346,8 @@ class _Jit(Host):
             return self._regmap()
         if name in _NUMBERS:
             return _NUMBERS[name]
+        if name in _FIXED:
+            return _FIXED[name]
         if name.isupper():
             if not _ANY.fullmatch(name):
                 raise NotRun(f"the value of {name} is not known")
@@ -335,13 +362,15 @@ class _Jit(Host):
 
     def field(self, base: Any, name: str) -> Any:
         if name == "nr_args":
-            return self.setting.arguments
+            return self.setting.arguments - self.setting.pair
         if name.startswith("nr_"):
             is_call = "CALL_ORIG" in self.setting.flags
-            return 1 if not isinstance(base, Obj) or base.kind == "[0]" or is_call else 0
+            return 1 + self.setting.other if not isinstance(base, Obj) or base.kind == "[0]" or is_call else 0
         if name == "arg_size":
             return Obj("sizes")
-        if (isinstance(base, Obj) and base.kind == "sizes") or name in ("ret_size", "size"):
+        if isinstance(base, Obj) and base.kind == "sizes":
+            return 16 if self.setting.pair and name == "0" else 8
+        if name in ("ret_size", "size"):
             return 8
         if name == "stack_depth":
             return 64
@@ -378,7 +407,7 @@ class _Jit(Host):
         if re.search(r"enter|exit", name):
             return self._address(name)
         is_count = re.search(r"cnt|count|num|cookie", name) is not None
-        return (1 if is_count else self._address(name)) if self.setting.other else 0
+        return (2 if is_count else self._address(name)) if self.setting.other else 0
 
     def _whole(self, name: str, args: Sequence[Any], line: int) -> Any:
         """Run what emits a number or a call, and note it as one event."""
@@ -435,6 +464,8 @@ def _arithmetic(name: str, args: Sequence[Any]) -> int | None:
         return -(-numbers[0] // numbers[1]) * numbers[1]
     if name in ("min_t", "min", "max_t", "max") and len(numbers) >= 2:  # a type may stand before the two
         return min(numbers[-2:]) if name.startswith("min") else max(numbers[-2:])
+    if name in ("sign_extend64", "sign_extend32") and len(numbers) == 2 and 0 <= numbers[1] < 64:
+        return signed(numbers[0], numbers[1] + 1)
     if name == "__ffs" and numbers and numbers[0]:
         return (numbers[0] & -numbers[0]).bit_length() - 1
     if name in ("IS_ENABLED", "likely", "unlikely", "WARN_ON", "WARN_ON_ONCE") and numbers:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .cexec import Host, Interpreter, NotRun, Obj, Ref
-from .ctree import trees_of
+from .ctree import FunctionTree, trees_of
 
 __all__ = ["ProbeFault", "probe_faults"]
 
@@ -49,6 +49,7 @@ class _Memory(Host):
     def __init__(self, length: int) -> None:
         self.bytes: dict[int, int] = {}
         self.length = length
+        self.functions: Mapping[str, FunctionTree] = {}
         self.write(_ADDRESS, _OPCODES[length], length)
         api = Obj("api")
         api.fields |= {"insn": _SLOT_AT, "restore": 0}
@@ -81,6 +82,8 @@ class _Memory(Host):
             return {"u16": 2, "u32": 4, "kprobe_opcode_t": 4}.get(str(args[0]), 8)
         if name in ("likely", "unlikely"):
             return args[0]
+        if name in self.functions:
+            return NotImplemented
         raise NotRun(f"{name}() is not known")
 
     def _patch(self, args: Sequence[Any]) -> int:
@@ -120,8 +123,9 @@ def probe_faults(text: str) -> tuple[tuple[ProbeFault, ...], frozenset[str]]:
 
 
 def _run(text: str, memory: _Memory, *names: str) -> None:
+    memory.functions = trees_of(text)
     for name in names:
-        Interpreter(trees_of(text), memory).run(name, [memory.probe])
+        Interpreter(memory.functions, memory).run(name, [memory.probe])
 
 
 def _armed(text: str, length: int) -> Iterator[tuple[str, str]]:

@@ -14,13 +14,16 @@ from .source import Function
 
 __all__ = [
     "ASSERT",
+    "CPUS",
     "FLAG",
     "LOCKS",
     "MUTEX",
     "STOPS",
+    "TEXT_MUTEX",
     "LockFault",
     "callbacks_of",
     "lock_faults",
+    "nested",
     "reached_from",
     "text_sources",
     "unheld_stores",
@@ -64,9 +67,10 @@ class Lock(NamedTuple):
 
 
 TEXT_MUTEX = Lock("text_mutex", "mutex_lock", "mutex_unlock", (MUTEX,), nests=False)
+CPUS = Lock("cpus_read_lock()", "cpus_read_lock", "cpus_read_unlock")
 LOCKS = (
     TEXT_MUTEX,
-    Lock("cpus_read_lock()", "cpus_read_lock", "cpus_read_unlock"),
+    CPUS,
     Lock("preemption disabled", "preempt_disable", "preempt_enable"),
     Lock(FLAG, FLAG, ""),
 )
@@ -325,6 +329,35 @@ def unheld_stores(tree: FunctionTree, called: frozenset[str]) -> list[tuple[str,
     if walk is None or any(call[1] == ASSERT and MUTEX in call[2] for call in tree.calls):
         return []
     return list(dict.fromkeys(walk.stores))
+
+
+class _Nested(_Walk):
+    """All ways through one function, and where a second lock is taken while the first is held."""
+
+    def __init__(self, tree: FunctionTree, lock: Lock, inner: Lock) -> None:
+        super().__init__(tree, lock, frozenset())
+        self.inner = inner
+        self.nested: list[int] = []
+
+    def _called(self, call: Expr, state: _State) -> _State:
+        _, name, args, line = call
+        is_plain = name == self.inner.take and args == self.inner.args
+        is_guard = name in ("guard", "scoped_guard") and _is_guard(self.inner, args)
+        if (state.held or state.guards) and (is_plain or is_guard):
+            self.nested.append(line)
+        return super()._called(call, state)
+
+
+def nested(tree: FunctionTree, outer: Lock, inner: Lock) -> list[int]:
+    """Return the lines on which one lock is taken while another is held; none if that cannot be told."""
+    if tree.unreadable or not (_words(tree, outer) and _words(tree, inner)):
+        return []
+    walk = _Nested(tree, outer, inner)
+    try:
+        walk.run()
+    except _TooMany:
+        return []
+    return sorted(set(walk.nested))
 
 
 def callbacks_of(trees: Trees) -> dict[str, str]:

@@ -13,14 +13,14 @@ from .ctree import FunctionTree, expression, trees_of
 from .source import constant, macros_of
 from .words import Words
 
-__all__ = ["POKE", "PokeFault", "arguments", "poke_faults"]
+__all__ = ["POKE", "TYPES", "PokeFault", "arguments", "poke_faults"]
 
 POKE = "bpf_arch_text_poke"
-_MAKES = "gen_jump_or_nops"
+_MADE_OF = ["bool", "u32 *", "void *", "void *"]
 _TYPE = "enum bpf_text_poke_type"
 _IP, _OLD, _NEW = 0x4000_0000, 0x5000_0000, 0x5100_0000
 _CALL, _JUMP, _NOP = "BPF_MOD_CALL", "BPF_MOD_JUMP", "BPF_MOD_NOP"
-_TYPES = {_CALL: 1, _JUMP: 2, _NOP: 0}
+TYPES = {_CALL: 1, _JUMP: 2, _NOP: 0}
 _BOTH = ((_CALL, _CALL), (_JUMP, _JUMP))
 _PAIRS = (*_BOTH, (_CALL, _JUMP), (_JUMP, _CALL), (_NOP, _CALL), (_NOP, _JUMP), (_CALL, _NOP), (_JUMP, _NOP))
 _WORD = 4
@@ -48,7 +48,8 @@ def poke_faults(source: str, header: str, core: str) -> tuple[PokeFault, ...]:
     tree = trees.get(POKE)
     if tree is None:
         raise NotRun(f"{POKE}() is not there")
-    if _MAKES not in trees:
+    maker = _maker(trees)
+    if not maker:
         from .pokeentry import entry_faults
 
         return entry_faults(source, header, core)
@@ -59,10 +60,16 @@ def poke_faults(source: str, header: str, core: str) -> tuple[PokeFault, ...]:
     found: dict[str, list[str]] = {}
     for old, new in _PAIRS if tree.types.count(_TYPE) == 2 else _BOTH:
         for is_stale, preempts in itertools.product((False, True), repeat=2):
-            poke = _Poke(trees, macros, count, preempts=preempts)
+            poke = _Poke(trees, macros, count, maker, preempts=preempts)
             for fault in poke.faults(tree, (old, new), is_stale=is_stale):
                 found.setdefault(fault.message, []).append(fault.key)
     return tuple(_joined(message, dict.fromkeys(keys)) for message, keys in found.items())
+
+
+def _maker(trees: Mapping[str, FunctionTree]) -> str:
+    """Return the function that makes what a sled holds, for a target, a place, words and whether it is a call."""
+    called = [name for _, name, _, _ in trees[POKE].calls if name in trees]
+    return next((name for name in called if sorted(trees[name].types) == _MADE_OF), "")
 
 
 def _joined(message: str, keys: Mapping[str, None]) -> PokeFault:
@@ -76,7 +83,7 @@ def arguments(tree: FunctionTree, types: tuple[str, str], addresses: Sequence[in
     Raises:
         NotRun: it takes something else.
     """
-    kinds = [_TYPES[kind] for kind in types if tree.types.count(_TYPE) == 2 or kind != _NOP]
+    kinds = [TYPES[kind] for kind in types if tree.types.count(_TYPE) == 2 or kind != _NOP]
     left = list(addresses)
     given: list[Any] = []
     for kind in tree.types:
@@ -93,9 +100,16 @@ class _Poke(Words):
     """A sled that is poked. What it holds is told by what was asked for, so that no encoding matters."""
 
     def __init__(
-        self, functions: Mapping[str, FunctionTree], macros: Mapping[str, str], count: int, *, preempts: bool
+        self,
+        functions: Mapping[str, FunctionTree],
+        macros: Mapping[str, str],
+        count: int,
+        maker: str,
+        *,
+        preempts: bool,
     ) -> None:
         super().__init__()
+        self.maker = maker
         self.preempts = preempts
         self.functions, self.macros, self.count = functions, macros, count
         self.numbers: dict[str, int] = {}
@@ -121,6 +135,8 @@ class _Poke(Words):
                 yield PokeFault(names, f"{POKE}() does not tell that something else stands there than it is told")
             return
         wanted = {_IP + _WORD * at: word for at, word in enumerate(self._sled(new, types[1]))}
+        if failed and self.preempts and self.memory == before:
+            return  # where tasks are preempted inside a sled, it may refuse
         if failed:
             yield PokeFault(names, f"{POKE}() fails for instructions that are as it is told")
         elif self.memory != wanted:
@@ -128,8 +144,8 @@ class _Poke(Words):
 
     def ident(self, name: str) -> Any:
         """Return a constant, or the address of what is elsewhere."""
-        if name in _TYPES:
-            return _TYPES[name]
+        if name in TYPES:
+            return TYPES[name]
         if name.startswith("CONFIG_"):
             return int(self.preempts and name.startswith("CONFIG_PREEMPT"))
         if name in self.macros:
@@ -148,7 +164,7 @@ class _Poke(Words):
 
     def call(self, name: str, args: Sequence[Any], line: int) -> Any:
         """Return what the kernel's functions give; what makes instructions fills in what was asked for."""
-        if name == _MAKES:
+        if name == self.maker:
             return self._make(args)
         if name in self.functions:
             return NotImplemented
@@ -160,8 +176,12 @@ class _Poke(Words):
         return super().call(name, args, line)
 
     def _make(self, args: Sequence[Any]) -> int:
-        if len(args) != 4 or not isinstance(args[2], Obj) or not all(isinstance(args[at], int) for at in (0, 1, 3)):
-            raise NotRun(f"how {_MAKES}() is called")
-        kind = _CALL if args[3] else _JUMP
-        args[2].fields |= dict(enumerate(self._sled(args[0], kind)))
+        given = dict(zip(self.functions[self.maker].types, args, strict=True)) if len(args) == len(_MADE_OF) else {}
+        insns, is_call = given.get("u32 *"), given.get("bool")
+        types = self.functions[self.maker].types
+        addresses = [each for kind, each in zip(types, args, strict=False) if kind == "void *"]
+        if not isinstance(insns, Obj) or not isinstance(is_call, int) or addresses.count(_IP) != 1:
+            raise NotRun(f"how {self.maker}() is called")
+        target = next(each for each in addresses if each != _IP)
+        insns.fields |= dict(enumerate(self._sled(target, _CALL if is_call else _JUMP)))
         return 0

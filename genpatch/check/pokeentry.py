@@ -11,7 +11,7 @@ from typing import Any
 from .cexec import Interpreter, NotRun
 from .ctree import expression
 from .jit import Setting, Texts, entry_of, run_jit, texts_of
-from .poke import POKE, PokeFault, arguments
+from .poke import POKE, TYPES, PokeFault, arguments
 from .words import Words
 
 __all__ = ["entry_faults"]
@@ -127,6 +127,8 @@ class _Entry(Words):
             return int(name == "CONFIG_64BIT")
         if name == "NULL":
             return 0
+        if name in TYPES:
+            return TYPES[name]
         if re.fullmatch(r"E[A-Z]{2,10}", name):
             return 14
         return 0x6000_0000 if name.islower() else super().ident(name)

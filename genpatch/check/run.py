@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +19,11 @@ from .registry import all_rules
 __all__ = ["DOES_NOT_APPLY", "Checked", "Judged", "check_patches"]
 
 DOES_NOT_APPLY = "GP510"
+_UNSEEN = re.compile(
+    r"scripts/recordmcount\.\w+|arch/riscv/kernel/cfi\.c"
+    r"|arch/riscv/kernel/probes/(?:(?:simulate|decode)-insn\.[ch]|uprobes\.c|rethook\w*\.\w+|kprobes_trampoline\.S)"
+)
+"""Files about patching of which no rule knows what they are to do."""
 _RANK = {Level.ERROR: 0, Level.WARNING: 1, Level.NOTE: 2}
 
 
@@ -142,6 +148,8 @@ class _Judge:
             return change.after
         self.change = change
         unread = list(_not_understood(change))
+        unseen = [path for path in change.paths if _UNSEEN.fullmatch(path)]
+        self.skipped += [f"{self.name}: no rule knows what {path} is to do" for path in unseen]
         self.skipped += dict.fromkeys(f"{self.name}: {why}" for code, why in unread if code in self.rules)
         why_not = dict(unread)
         for rule in self.rules.values():

@@ -15,7 +15,10 @@ from .preprocess import Taken
 from .source import code_of
 from .words import Words
 
-__all__ = ["SiteFault", "site_faults"]
+__all__ = ["GRAPH", "SiteFault", "site_faults"]
+
+GRAPH = ("ftrace_enable_ftrace_graph_caller", "ftrace_disable_ftrace_graph_caller")
+"""They switch the calls of the function graph in trampolines."""
 
 _ENTRY = 0x4000_0000
 _CALLER = _ENTRY + 0x0123_4400
@@ -32,11 +35,19 @@ _WORD, _POINTER = 4, 8
 
 
 class SiteFault(NamedTuple):
-    """Something that ftrace.c does wrong: a key, the function, and words."""
+    """Something that ftrace.c does wrong.
+
+    Args:
+        key: what tells it from others.
+        function: that does it.
+        message: in words.
+        is_refusal: it fails, writes nothing, and was asked for another target than ftrace_caller.
+    """
 
     key: str
     function: str
     message: str
+    is_refusal: bool = False
 
 
 class _Source(NamedTuple):
@@ -82,6 +93,9 @@ def site_faults(
     for address, own in stories:
         for fault in _Story(made, address, own=own).faults():
             found.setdefault(fault.key, fault)
+    if all(name in made.functions for name in GRAPH):
+        for fault in _Story(made, _CALLER, own=False).graph_faults():
+            found.setdefault(fault.key, fault)
     return list(found.values())
 
 
@@ -125,13 +139,31 @@ class _Story(Words):
                 self._flag()
             before = dict(self.memory)
             failed = self._run(root, self.rec, *addresses)
-            wrong = list(self._after_call(root, addresses[-1], before)) if not failed else [_failed(root)]
+            refused = failed and self.address != _CALLER and self.memory == before
+            wrong = (
+                list(self._after_call(root, addresses[-1], before)) if not failed else [_failed(root, refused=refused)]
+            )
             yield from wrong[:1]
             if wrong:
                 return
         self._run(_NOPS, 0, self.rec, _CALLER)
         if self._target() is not None:
             yield SiteFault("nop", _NOPS, f"{_NOPS}() leaves a call in the site")
+
+    def graph_faults(self) -> Iterator[SiteFault]:
+        """Yield trampolines in which the function graph is switched one way and not the other."""
+        switches: list[set[int]] = []
+        names: dict[int, str] = {}
+        for name in GRAPH:
+            was = dict(self.memory)
+            self._run(name)
+            switches.append({at for at, word in self.memory.items() if was.get(at) != word})
+            names |= {at: label for label, at in self.numbers.items()}
+        for this, other, name, told in ((0, 1, GRAPH[1], "on"), (1, 0, GRAPH[0], "off")):
+            for at in sorted(switches[this] - switches[other]):
+                if at in names:
+                    text = f"{name}() leaves {names[at]} alone, which the other one switches {told}"
+                    yield SiteFault(f"graph {name} {names[at]}", name, text)
 
     def _run(self, name: str, *args: Any) -> bool:
         tree = self.source.functions[name]
@@ -236,5 +268,5 @@ class _Story(Words):
         return super().call(name, args, line)
 
 
-def _failed(root: str) -> SiteFault:
-    return SiteFault(f"failed {root}", root, f"{root}() fails for a site that is as ftrace.c left it")
+def _failed(root: str, *, refused: bool) -> SiteFault:
+    return SiteFault(f"failed {root}", root, f"{root}() fails for a site that is as ftrace.c left it", refused)

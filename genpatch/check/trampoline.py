@@ -322,6 +322,8 @@ class _Follower:
         if link == "zero":
             return self._exit(state, insn, value, f"jr {source}")
         if state.at == len(self.routine.insns):  # what is behind belongs to another function
+            state.has_called |= link == "ra"
+            self._set(state, link, self._unknown(), insn)
             return self._exit(state, insn, value, f"jalr {source}")
         return self._call(state, insn, "", value)
 

@@ -102,11 +102,15 @@ __arch_prepare_bpf_trampoline(struct bpf_tramp_image *im, const struct btf_func_
 {
 	int i, size = 16, ret_off, args_off, count_off, run_off, s1_off, stack_off;
 	bool direct = flags & BPF_TRAMP_F_INDIRECT;
-	int on_stack = m->nr_args > 8 ? m->nr_args - 8 : 0;
+	int slots = 0, on_stack;
+
+	for (i = 0; i < m->nr_args; i++)
+		slots += round_up(m->arg_size[i], 8) / 8;
+	on_stack = slots > 8 ? slots - 8 : 0;
 
 	size += 16;
 	ret_off = size;
-	size += m->nr_args * 8;
+	size += slots * 8;
 	args_off = size;
 	size += 8;
 	count_off = size;
@@ -131,9 +135,9 @@ __arch_prepare_bpf_trampoline(struct bpf_tramp_image *im, const struct btf_func_
 	emit_sd(RV_REG_FP, -s1_off, RV_REG_S1, ctx);
 	emit_imm(RV_REG_T1, (s64)func_addr, ctx);
 	emit_sd(RV_REG_FP, -(count_off + 8), RV_REG_T1, ctx);
-	emit_li(RV_REG_T1, m->nr_args, ctx);
+	emit_li(RV_REG_T1, slots, ctx);
 	emit_sd(RV_REG_FP, -count_off, RV_REG_T1, ctx);
-	for (i = 0; i < m->nr_args; i++) {
+	for (i = 0; i < slots; i++) {
 		if (i < 8) {
 			emit_sd(RV_REG_FP, -args_off + i * 8, RV_REG_A0 + i, ctx);
 			continue;
@@ -148,7 +152,7 @@ __arch_prepare_bpf_trampoline(struct bpf_tramp_image *im, const struct btf_func_
 	}
 	run_one(m->progs, args_off, run_off, ret_off, flags & BPF_TRAMP_F_RET_FENTRY_RET, ctx);
 	if (flags & BPF_TRAMP_F_CALL_ORIG) {
-		for (i = 0; i < min(m->nr_args, 8); i++)
+		for (i = 0; i < min(slots, 8); i++)
 			emit_ld(RV_REG_A0 + i, -args_off + i * 8, RV_REG_FP, ctx);
 		for (i = 0; i < on_stack; i++) {
 			emit_ld(RV_REG_T1, -args_off + (8 + i) * 8, RV_REG_FP, ctx);
@@ -161,7 +165,7 @@ __arch_prepare_bpf_trampoline(struct bpf_tramp_image *im, const struct btf_func_
 		emit_call((u64)image_exit, true, ctx);
 	}
 	if (flags & BPF_TRAMP_F_RESTORE_REGS)
-		for (i = 0; i < min(m->nr_args, 8); i++)
+		for (i = 0; i < min(slots, 8); i++)
 			emit_ld(RV_REG_A0 + i, -args_off + i * 8, RV_REG_FP, ctx);
 	if (flags & (BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_RET_FENTRY_RET)) {
 		emit_ld(RV_REG_A0, -ret_off, RV_REG_FP, ctx);

@@ -97,6 +97,16 @@ def test_the_rules_are_there() -> None:
         ),
         (
             DYN,
+            [("	jr	t0\n", "	jalr	t0\n")],
+            ["mcount-dyn.S:52: GP516: ftrace_caller leaves with ra not what it got, but something else"],
+        ),
+        (
+            HEADER,
+            [("		struct {\n", "		struct {\n			unsigned long first;\n")],
+            ["ftrace.h:19: GP517: args[0] of struct __arch_ftrace_regs is not its a0 (every configuration)"],
+        ),
+        (
+            DYN,
             [("	REG_S	t2, FREGS_T2(sp)\n", ""), ("	REG_L	t2, FREGS_T2(sp)\n", "")],
             ["mcount-dyn.S:41: GP516: ftrace_caller no longer keeps t2 (every configuration)"],
         ),

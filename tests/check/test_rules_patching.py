@@ -185,6 +185,10 @@ def said(root: Path, path: str, old: str, *swaps: tuple[str, str]) -> list[tuple
             ("<= num_online_cpus())", "< num_online_cpus())"),
             ("GP537", "while (atomic_read(&work->arrived) < num_online_cpus())"),
         ),
+        (
+            (WAIT, "		local_flush_icache_all();\n" + "".join(WAIT.splitlines(True)[:2])),
+            ("GP537", "local_flush_icache_all();"),
+        ),
         ((WRITE + COUNT, COUNT + WRITE), ("GP537", "atomic_inc_return_release(&work->arrived);")),
         ((COUNT, ""), ("GP537", "write_it(work->at, work->insns, work->len);")),
         # locks

@@ -42,8 +42,9 @@ def trampoline_registers(change: Change) -> Iterable[Problem]:
     configuration that Kconfig allows: sp is back where it was at each way out, and on 16 bytes at each call;
     s0-s11, gp and tp are what they were; a function that returns through t0 gives back ra and a0-a7; with clang
     no register of t2-t6 that was kept is lost; the way back is loaded from the slot that a handler may change
-    (``*_EPC``); nothing is loaded from a slot that nothing stored, nothing is stored outside of the frame, and
-    no branch tests a register that nothing has set. Only what the patch brings is reported.
+    (``*_EPC``); a function that is returned to does not jump to what one of its arguments was; nothing is loaded
+    from a slot that nothing stored, nothing is stored outside of the frame, and no branch tests a register that
+    nothing has set. Only what the patch brings is reported.
 
     ## Why it matters
     The traced function goes on with a wrong argument, frame pointer or return address: it crashes far from
@@ -138,7 +139,10 @@ def _at_exit(run: Run, out: Exit) -> Iterator[Found]:
         if is_moved if register == "sp" else not value.is_entry(register):
             text = f"{name} leaves with {_told(register, value)}"
             yield f"{name} {out.label} {register}", _places(run, out, register), text, run.options
-    if is_moved or not is_trampoline(run):
+    if is_moved:
+        return
+    if not is_trampoline(run):
+        yield from _stale(run, out)
         return
     if out.has_called:
         for register in ("ra", *_ARGUMENTS):
@@ -146,6 +150,16 @@ def _at_exit(run: Run, out: Exit) -> Iterator[Found]:
                 text = f"{name} leaves with {_told(register, out.registers[register])}"
                 yield f"{name} {out.label} {register}", _places(run, out, register), text, run.options
     yield from _way_back(run, out)
+
+
+def _stale(run: Run, out: Exit) -> Iterator[Found]:
+    """Yield that a function jumps, behind a call, to what one of its arguments was."""
+    if out.target is None or not out.has_called or out.label.split()[0] not in ("jr", "jalr"):
+        return
+    if out.target.kind == "entry" and out.target.name in _ARGUMENTS:
+        register = out.label.split()[1]
+        text = f"{run.routine.name} goes to {_origin(out.target)}, by {register}, and not to what was returned to it"
+        yield f"{run.routine.name} stale", _places(run, out, register), text, run.options
 
 
 def _way_back(run: Run, out: Exit) -> Iterator[Found]:

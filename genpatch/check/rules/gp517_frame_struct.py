@@ -24,8 +24,9 @@ def frame_struct(change: Change) -> Iterable[Problem]:
     ## What it checks
     In every configuration: where mcount-dyn.S and mcount.S hand a part of the stack to the tracers, whether it
     has the size of struct __arch_ftrace_regs (or fgraph_ret_regs, pt_regs) as the headers define it, whether
-    each register is stored where the struct has its member, and whether the constants of asm-offsets.c are of
-    the members that they are named after. Only what the patch brings is reported.
+    each register is stored where the struct has its member, whether args[] of a struct stands where its a0 to a7
+    stand, and whether the constants of asm-offsets.c are of the members that they are named after. Only what the
+    patch brings is reported.
 
     ## Why it matters
     Handlers read and write behind the frame, or take one register for another: a traced function returns the
@@ -46,6 +47,7 @@ def frame_struct(change: Change) -> Iterable[Problem]:
 
 
 def _problems(run: Run) -> Iterator[Found]:
+    yield from _arguments(run)
     for call, start, struct in run.frames():
         name = run.routine.name
         room = -start
@@ -57,6 +59,17 @@ def _problems(run: Run) -> Iterator[Found]:
             continue  # what is in it is no matter then
         for at, slot in call.slots.items():
             yield from _slot(run, call, at - start, slot, struct)
+
+
+def _arguments(run: Run) -> Iterator[Found]:
+    """Yield structs whose args[] is not another name of the registers of arguments."""
+    for struct in (each for each in run.structs.values() if "args" in each.members):
+        for number in range(8):
+            at = struct.members.get(f"a{number}")
+            if at is not None and at != struct.members["args"] + 8 * number:
+                text = f"args[{number}] of struct {struct.name} is not its a{number}"
+                yield f"{struct.name} args", (Place(_home(struct), struct.line),), text, run.options
+                break
 
 
 def _gist(found: list[Found]) -> Iterator[Found]:

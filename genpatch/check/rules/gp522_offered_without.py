@@ -30,11 +30,12 @@ def offered_without(change: Change) -> Iterable[Problem]:
     By evaluating Kconfig: HAVE_DYNAMIC_FTRACE must be off for a compiler without -fpatchable-function-entry, if
     the Makefile asks for that flag, and for a GNU linker too old for clang's ordered sections, if it was;
     HAVE_FUNCTION_GRAPH_TRACER must be off without HAVE_DYNAMIC_FTRACE_WITH_ARGS, if return_to_handler uses what
-    asm-offsets.c has only with it; CALL_OPS must be off with kCFI, if nops are put before functions. Only what
-    the patch brings is reported.
+    asm-offsets.c has only with it; CALL_OPS must be off with kCFI, if nops are put before functions; and
+    FTRACE_MCOUNT_USE_PATCHABLE_FUNCTION_ENTRY must be on with DYNAMIC_FTRACE, if the Makefile asks for that flag.
+    Only what the patch brings is reported.
 
     ## Why it matters
-    The kernel does not build, does not link, or panics at the first indirect call.
+    The kernel does not build, does not link, panics at the first indirect call, or finds no function to trace.
 
     ## Remedy
     Keep the condition of the select, or of the symbol that it names.
@@ -66,6 +67,10 @@ def _problems(texts: Texts) -> Iterator[Problem]:
         why = "clang's assembler and a GNU linker that cannot merge its ordered sections"
         yield Problem("linker", (*dynamic, *flag), f"HAVE_DYNAMIC_FTRACE is offered with {why}")
     yield from _graph(texts, text)
+    dynamic_on = {**_BASE, "DYNAMIC_FTRACE": True}
+    if flags and _TABLE in kconfig.symbols and kconfig.value(_TABLE, dynamic_on) is False:
+        why = f"{_FLAG} makes the table of sites, and {_TABLE} is off with DYNAMIC_FTRACE"
+        yield Problem("table", (*_places(text, _TABLE), *flag, Place(ARCH, 1)), why)
     before = [each for each in layouts(texts) if each.before and dict(each.options).get(f"CONFIG_{_OPS}")]
     if before and _OPS in kconfig.symbols and kconfig.closed({**_BASE, "CFI": True, _OPS: True}) is not None:
         places = (*_places(text, f"HAVE_{_OPS}"), *before[0].named("makefile"))
@@ -75,6 +80,7 @@ def _problems(texts: Texts) -> Iterator[Problem]:
 
 
 _OPS = "DYNAMIC_FTRACE_WITH_CALL_OPS"
+_TABLE = "FTRACE_MCOUNT_USE_PATCHABLE_FUNCTION_ENTRY"
 
 
 def _graph(texts: Texts, text: str) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from ..layout import HEADER
 from ..lengths import WRITES, Use, constants, uses_of
 from ..locks import STOPS, reached_from, text_sources
 from ..model import Place, Problem
-from ..patching import STORES
+from ..patching import KPROBES, STORES
 from ..registry import source_rule
 from ..source import constant
 
@@ -27,8 +27,9 @@ def lost_stop(change: Change) -> Iterable[Problem]:
     In the C files of arch/riscv that the patch changes: functions that called stop_machine() or patch_text() and
     now write more than one instruction without it: ftrace by MCOUNT_INSN_SIZE of asm/ftrace.h, others by the
     lengths of the calls that they and functions of the file that they call make, where those are plain numbers,
-    and a patch_text() that takes any length. A variable that is no array is one number, and written at once. A call
-    that moved to a function that they call, or that calls them, is not missed.
+    and a patch_text() that takes any length. A variable that is no array is one number, and written at once; not so
+    in what arms and disarms kprobes, where four bytes may stand on any multiple of two. A call that moved to a
+    function that they call, or that calls them, is not missed.
 
     ## Why it matters
     A processor that runs the instructions while they are written sees some of the old and some of the new.
@@ -65,6 +66,8 @@ def _lost(path: str, trees: Mapping[str, FunctionTree], name: str, macros: Mappi
         callees = [trees[other] for other in sorted(reached) if other in trees and other != name]
         uses, others = _writes([tree], macros), _writes(callees, macros)
         many = max((_at_once(use) for use in (*uses, *others)), default=0)
+        if path == KPROBES and _of_probe(tree):
+            many = _WORD + 1
         is_known = uses or (others and all(use.takes is not None for use in others))
         if not is_known and len(tree.parameters) >= _MANY:
             many = _WORD + 1
@@ -83,6 +86,13 @@ def _at_once(use: Use) -> int:
     if use.takes is None:
         return 0
     return _WORD if not use.elements and use.has == use.takes else use.takes
+
+
+def _of_probe(tree: FunctionTree) -> bool:
+    """Tell whether a function writes where a probe stands."""
+    return any(
+        call[1] in WRITES and call[2] and call[2][0][0] == "field" and call[2][0][2] == "addr" for call in tree.calls
+    )
 
 
 def _called(tree: FunctionTree) -> set[str]:

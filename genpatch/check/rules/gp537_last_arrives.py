@@ -9,7 +9,7 @@ from ..change import Change
 from ..ctree import Expr, Stmt, Trees, calls_in, parts_of, trees_of
 from ..locks import callbacks_of, reached_from, text_sources
 from ..model import Place, Problem
-from ..patching import STORES
+from ..patching import FLUSHES_HERE, FLUSHES_THERE, STORES
 from ..registry import source_rule
 
 _ARRIVES = ("atomic_inc_return", "atomic_inc_return_relaxed", "atomic_inc_return_acquire", "atomic_fetch_inc")
@@ -78,6 +78,7 @@ def _branches(name: str, stmt: Stmt, writers: Iterable[str]) -> Iterator[Found]:
     yield from _writer(name, writer, writers)
     if waiter is not None:
         yield from _waiter(name, waiter, counted[3])
+        yield from _flushes_early(name, waiter)
 
 
 def _writer(name: str, stmt: Stmt, writers: Iterable[str]) -> Iterator[Found]:
@@ -101,6 +102,23 @@ def _waiter(name: str, stmt: Stmt, line: int) -> Iterator[Found]:
         if _is_call(left, "atomic_read") and _is_call(right, _ONLINE) and op in ("<", "!="):
             text = f"in {name}() processors wait until all have arrived, not until the text is written"
             yield f"{name} wait", left[3] if left[3] else line, text
+
+
+def _flushes_early(name: str, stmt: Stmt) -> Iterator[Found]:
+    """Yield that processors flush before they wait, and no more behind."""
+    body = stmt[1] if stmt[0] == "block" else (stmt,)
+    waits = [i for i, each in enumerate(body) if each[0] in ("for", "do") and "atomic_read" in _names(each)]
+    if not waits:
+        return
+    early = [call for each in body[: waits[0]] for call in calls_in(each) if call[1] in FLUSHES_HERE]
+    behind = {each for stmt_ in body[waits[0] :] for each in _names(stmt_)}
+    if early and behind.isdisjoint(FLUSHES_HERE | FLUSHES_THERE):
+        text = f"in {name}() processors flush before they wait for the text to be written, and not behind it"
+        yield f"{name} flush", early[0][3], text
+
+
+def _names(stmt: Stmt) -> set[str]:
+    return {call[1] for call in calls_in(stmt)}
 
 
 def _is_call(expr: Expr, name: str) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..change import Change
 from ..ctree import FunctionTree, trees_of
@@ -16,6 +16,7 @@ _BARRIERS = frozenset(
     ("smp_wmb", "smp_mb", "smp_store_release", "smp_mb__before_atomic", "smp_mb__after_atomic", "wmb", "mb")
 )
 _ORDERED = ("_release",)
+_ON_OTHERS = ("smp_call_function", "smp_call_function_many", "on_each_cpu", "on_each_cpu_mask")
 _FULL = ("atomic_inc_return", "atomic_dec_return", "atomic_fetch_inc", "atomic_xchg", "atomic_cmpxchg")
 _STORES = STORES | {"WRITE_ONCE", "rcu_assign_pointer"}
 
@@ -49,6 +50,9 @@ def lost_order(change: Change) -> Iterable[Problem]:
                 continue
             if trees[name].unreadable:
                 continue
+            for callee in _hurried(old[name], trees[name]):
+                text = f"{name}() calls {callee}() and no longer waits until the other harts have run it"
+                yield Problem(f"{name} {callee}", _places(change, path, trees[name]), text)
             now, then = _orders(trees[name]), _orders(old[name])
             stores = _stores(trees[name]) and _stores(old[name])
             if now >= then or not stores or _flushes(trees[name]) > _flushes(old[name]):
@@ -64,6 +68,14 @@ def lost_order(change: Change) -> Iterable[Problem]:
 def _places(change: Change, path: str, tree: FunctionTree) -> tuple[Place, ...]:
     added = sorted(line for line in change.added.get(path, ()) if tree.line <= line <= tree.end)
     return (*(Place(path, line) for line in added), Place(path, tree.line))
+
+
+def _hurried(old: FunctionTree, new: FunctionTree) -> Iterator[str]:
+    """Yield what runs something on other harts, was waited for, and is not."""
+    for callee in _ON_OTHERS:
+        waits, waited = ([call[2][-1] for call in tree.calls if call[1] == callee and call[2]] for tree in (new, old))
+        if waits.count(("num", 0)) > waited.count(("num", 0)) and len(waits) <= len(waited):
+            yield callee
 
 
 def _calls(tree: FunctionTree) -> Iterable[tuple[object, ...]]:

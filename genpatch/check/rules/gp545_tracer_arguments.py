@@ -12,7 +12,7 @@ from ..model import Problem
 from ..registry import source_rule
 
 if TYPE_CHECKING:
-    from ..trampoline import Value
+    from ..trampoline import Call, Value
 
 _NOT_OPS = frozenset(("entry", "stack", "number"))
 
@@ -24,7 +24,9 @@ def tracer_arguments(change: Change) -> Iterable[Problem]:
     ## What it checks
     The trampolines of mcount-dyn.S that are entered by t0, followed along every path in every configuration: at
     each call that gets the frame in a3, a0 must be counted from t0 (the traced function), a1 must be ra as it
-    was at the entry (its caller), and a2 must have been loaded (the ops). Only what the patch brings is reported.
+    was at the entry (its caller), and a2 must have been loaded (the ops). At a call of the function graph's, which
+    gets the address of a slot in a0, ra as it was at the entry must be in that slot, and a1 must be counted from
+    t0. Only what the patch brings is reported.
 
     ## Why it matters
     Every tracer takes the caller for the function or the other way round: filters by address match nothing, and
@@ -51,6 +53,30 @@ def _problems(run: Run) -> Iterator[Found]:
             places = tuple(run.place(line) for line in (made.line, made.used, call.insn.line))
             text = f"{run.routine.name} calls a tracer with {register} {what}"
             yield f"{run.routine.name} {register}", places, text, run.options
+    yield from _graph(run)
+
+
+def _graph(run: Run) -> Iterator[Found]:
+    """Yield what is wrong with calls that get the address of the slot of ra."""
+    others = [call for call, _, _ in run.frames()]
+    for call in run.flow.calls:
+        slot = call.registers["a0"]
+        if slot.kind != "stack" or any(call is each for each in others):
+            continue
+        for register, what in _wrong_graph(call):
+            made = call.made.get(register, call.insn)
+            places = tuple(run.place(line) for line in (made.line, made.used, call.insn.line))
+            text = f"{run.routine.name} calls the function graph with {register} {what}"
+            yield f"{run.routine.name} graph {register}", places, text, run.options
+
+
+def _wrong_graph(call: Call) -> Iterator[tuple[str, str]]:
+    held = call.slots.get(call.registers["a0"].number)
+    if held is None or not held.value.is_entry("ra"):
+        yield "a0", "that is not the address of the slot of ra, which it is to change"
+    ip = call.registers["a1"]
+    if (ip.kind, ip.name) != ("entry", "t0"):
+        yield "a1", "that is not counted from t0, where the traced function goes on"
 
 
 def _wrong(registers: Mapping[str, Value]) -> Iterator[tuple[str, str]]:

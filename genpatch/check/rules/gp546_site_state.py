@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..change import Change, Texts
 from ..ctree import same_code, trees_of
-from ..frames import taken
+from ..frames import ARCH, ASSEMBLY, taken
 from ..layout import CALL_OPS, COUNTED, FTRACE, HEADER, Layout, layouts
 from ..model import Place, Problem, Skip
 from ..offsets import ROOTS
@@ -17,6 +18,7 @@ from ..registry import source_rule
 if TYPE_CHECKING:
     from ..sitecode import SiteFault
 
+_GRAPH = ("ftrace_enable_ftrace_graph_caller", "ftrace_disable_ftrace_graph_caller")
 _COMPRESSED = "CONFIG_RISCV_ISA_C"
 _ON = dict.fromkeys(
     ("", "_WITH_ARGS", "_WITH_REGS", "_WITH_DIRECT_CALLS"), True
@@ -47,7 +49,9 @@ def site_state(change: Change) -> Iterable[Problem]:
     """
     if {FTRACE, HEADER}.isdisjoint(change.paths):
         return
-    if HEADER not in change.paths and same_code(_text(change.before), _text(change.after), (*ROOTS, *COUNTED)):
+    if not any(f"{ROOTS[1]}(" in _text(texts) for texts in (change.before, change.after)):
+        return
+    if HEADER not in change.paths and same_code(_text(change.before), _text(change.after), (*ROOTS, *COUNTED, *_GRAPH)):
         return
     every = list(_each(change.after))
     said: dict[str, list[tuple[SiteFault, Layout]]] = {}
@@ -74,12 +78,22 @@ def _new(change: Change, layout: Layout) -> list[SiteFault]:
     found, why = _run(change.after, layout)
     if not found and not why:
         return []
-    old = next((each for each in _each(change.before) if each.options == layout.options), None)
-    was, was_why = _run(change.before, old) if old is not None else ([], "it is not there")
-    if why and not was_why:
+    if why:
         raise Skip(f"{FTRACE} does what is not understood: {why}")
-    known = {each.key for each in was}
-    return [each for each in found if each.key not in known] if not was_why else []
+    before = list(_each(change.before))
+    same = [each for each in before if each.options == layout.options]
+    ran = [_run(change.before, old) for old in same or before]
+    for _, was_why in ran:
+        if was_why:
+            raise Skip(f"{FTRACE} did what is not understood: {was_why}")
+    known = {each.key for was, _ in ran for each in was}
+    return [each for each in found if each.key not in known and not (each.is_refusal and _has_one_target(change.after))]
+
+
+def _has_one_target(texts: Texts) -> bool:
+    """Tell whether sites call ftrace_caller alone: no direct calls, no trampoline for all registers."""
+    offers = re.search(r"^\s*select HAVE_DYNAMIC_FTRACE_WITH_DIRECT_CALLS\b", texts.read(ARCH) or "", re.M)
+    return offers is None and "ftrace_regs_caller" not in (texts.read(ASSEMBLY[0]) or "")
 
 
 def _run(texts: Texts, layout: Layout) -> tuple[list[SiteFault], str]:
@@ -89,6 +103,7 @@ def _run(texts: Texts, layout: Layout) -> tuple[list[SiteFault], str]:
 
     header = texts.read(HEADER) or ""
     options = {f"CONFIG_DYNAMIC_FTRACE{name}": on for name, on in _ON.items()} | dict(layout.options)
+    options["CONFIG_FUNCTION_GRAPH_TRACER"] = True
     try:
         source, constants = taken(_text(texts), options), taken(header, options)
         return site_faults(source, constants, header, options, layout.before), ""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..change import Change, Texts
@@ -11,18 +11,21 @@ from ..ctree import same_code, trees_of
 from ..layout import BPF
 from ..model import Place, Problem, Skip
 from ..registry import source_rule
+from ..shown import brought
 
 if TYPE_CHECKING:
     from ..poke import PokeFault
+    from ..shown import Shown
 
 _POKE = "bpf_arch_text_poke"
+_SKIP = "arch_bpf_trampoline_skip"
 _HEADER = "arch/riscv/net/bpf_jit.h"
 _CORE = "arch/riscv/net/bpf_jit_core.c"
 
 
 @source_rule("GP547", "text-poke")
 def text_poke(change: Change) -> Iterable[Problem]:
-    """bpf_arch_text_poke() leaves other instructions than told, or writes over what it does not know.
+    """What BPF patches holds other instructions than told, or is written over although it is not known.
 
     ## What it checks
     bpf_arch_text_poke() of bpf_jit_comp64.c is run on a sled in memory, for calls, jumps and nothing as the old
@@ -30,7 +33,8 @@ def text_poke(change: Change) -> Iterable[Problem]:
     something else stood than the old ones, the sled must be left alone and an error returned. Where no
     gen_jump_or_nops() makes the new instructions, it is run on the entry of a program as the JIT emits it: what
     it leaves for a target must differ from what it leaves for another in the address only, what it leaves for
-    none must be the entry as it was emitted, and what it is wrongly told must be left alone. Only what the patch
+    none must be the entry as it was emitted, and what it is wrongly told must be left alone.
+    arch_bpf_trampoline_skip(), where there is one, must write a jump over what it is told. Only what the patch
     brings is reported.
 
     ## Why it matters
@@ -43,6 +47,8 @@ def text_poke(change: Change) -> Iterable[Problem]:
     ## References
     bpf_arch_text_poke() in arch/riscv/net/bpf_jit_comp64.c; enum bpf_text_poke_type in include/linux/bpf.h.
     """
+    if not {BPF, _HEADER}.isdisjoint(change.paths):
+        yield from brought(change, (BPF, _HEADER), (_SKIP,), _skips)
     if BPF not in change.paths:
         return
     before, after = (texts.read(BPF) or "" for texts in (change.before, change.after))
@@ -53,10 +59,6 @@ def text_poke(change: Change) -> Iterable[Problem]:
     try:
         found = _faults(change.after)
     except NotRun as why:
-        try:
-            _faults(change.before)
-        except NotRun:
-            return
         raise Skip(f"{BPF}: what {_POKE}() does was not understood: {why}") from None
     try:
         known = {fault.key for fault in _faults(change.before)} if found else set()
@@ -68,6 +70,12 @@ def text_poke(change: Change) -> Iterable[Problem]:
     for fault in found:
         if fault.key not in known:
             yield Problem(fault.key, places, fault.message)
+
+
+def _skips(texts: Texts) -> Sequence[Shown]:
+    from ..jumps import skip_faults
+
+    return skip_faults(BPF, texts.read(BPF) or "", texts.read(_HEADER) or "")
 
 
 def _faults(texts: Texts) -> tuple[PokeFault, ...]:
