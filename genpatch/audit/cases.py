@@ -265,7 +265,7 @@ def replaced(code: tuple[Code, ...], name: str, source: str) -> tuple[Code, ...]
 def layout_of(name: str, size: int, **offsets: int) -> StructLayout:
     """Return a struct of 8-byte members."""
     members = tuple(
-        Member(name=member, offset=at, bit_offset=at * 8, bit_size=0, size=8, type_name="unsigned long")
+        Member(name=member, offset=at, bit_offset=0, bit_size=0, size=8, type_name="unsigned long")
         for member, at in offsets.items()
     )
     return StructLayout(where="toy", kind="struct", name=name, size=size, members=members)

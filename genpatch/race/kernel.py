@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ImageError, UsageError
 from ..image.model import KernelImage
 from ..machine.memory import PAGE
+from ..sites.harts import harts_of
 from ..sites.model import Sites
 from .environment import Environment, Fetch, Preemption, RemoteFence
 from .kernel_poke import poke_program, probe
@@ -22,7 +23,6 @@ from .model import Act, Event, Scenario
 __all__ = ["KernelRaces", "functions_by_alignment", "kernel_races", "pair_of", "settings_of"]
 
 _ALIGNMENTS = 8
-_SMP_ONLY = ("flush_icache_all", "smp_call_function_many", "smp_call_function_many_cond")
 _MOST_NEAR = 3
 
 Progress = Callable[[str], None]
@@ -234,7 +234,7 @@ def settings_of(kernel: Kernel, func: int, events: Sequence[Event]) -> tuple[Env
         func: address of the function.
         events: what enabling it did.
     """
-    harts, about_harts = _harts(kernel.image)
+    harts, about_harts = harts_of(kernel.image)
     preemption, about_preemption = _preemption(kernel.image)
     stops = any(event.act is Act.STOP for event in events)
     fence, about_fence = _remote_fence(events)
@@ -265,16 +265,6 @@ def settings_of(kernel: Kernel, func: int, events: Sequence[Event]) -> tuple[Env
         about_waiting,
     )
     return environment, evidence
-
-
-def _harts(image: KernelImage) -> tuple[int, str]:
-    smp = image.config.enabled("SMP")
-    if smp is not None:
-        return (2 if smp else 1), f"CONFIG_SMP={'y' if smp else 'n'} in {image.config.source}"
-    found = next((name for name in _SMP_ONLY if image.address_of(name) is not None), None)
-    if found is not None:
-        return 2, f"several harts: {found} is in the image"
-    return 1, "one hart: nothing that calls other harts is in the image"
 
 
 def _preemption(image: KernelImage) -> tuple[Preemption, str]:

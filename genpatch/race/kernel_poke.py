@@ -79,14 +79,17 @@ class _Program:
         return self.observer.bench.memory.read(self.whole.start, self.whole.size)
 
     def _compiled(self) -> Program:
-        bench, page = self.observer.bench, self.kernel.program_page
+        kernel, page = self.kernel, self.kernel.program_page
         try:
-            return compile_program(bench, page)
+            program = compile_program(kernel.image, kernel.scene, page)
         except ImageError as error:
             self.notes.append(f"{BPF}: of a program of nops, as the kernel's JIT was not run: {error}")
-        at, code = page + _PROGRAM_AT, _NOP * _PROGRAM_NOPS + _RET
-        bench.memory.map(page, bytes(_PROGRAM_AT) + code, size=PAGE, permissions="rx", name="bpf program")
-        return Program(Span(at, at + len(code)), at)
+            at, code = page + _PROGRAM_AT, _NOP * _PROGRAM_NOPS + _RET
+            program = Program(Span(at, at + len(code)), at, code)
+        start, end = program.image.start & -PAGE, -(-program.image.end // PAGE) * PAGE
+        content = bytes(program.image.start - start) + program.code
+        self.observer.bench.memory.map(start, content, size=end - start, permissions="rx", name="bpf program")
+        return program
 
     def _signature(self) -> bool | None:
         """Tell whether it takes an old and a new type; None where that is not known."""

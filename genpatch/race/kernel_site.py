@@ -18,6 +18,7 @@ from ..schemes import CallScheme
 from ..sites.patching import PatchingCode
 from ..units import Span, as_hex
 from ..verify.contract import Terms
+from ..verify.own_ops import own_ops_flag
 from ..verify.pages import ModuleText, find_module_text
 from ..verify.run import Verification, prepare_verification, terms_of
 from ..verify.scene import Scene, prepare_scene
@@ -28,7 +29,6 @@ from .victim import undisturbed
 
 __all__ = ["FtraceSite", "Kernel", "prepare_kernel"]
 
-_CALL_OPS_FLAG = "FTRACE_FL_CALL_OPS_EN"
 _WALKERS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func")
 _KERNEL_OPS = ("ftrace_nop_ops", "ftrace_list_ops")
 _WORD = 4
@@ -199,10 +199,9 @@ class FtraceSite:
 
     def _unique_flag(self) -> int:
         """Return the flag that gives a site an ops of its own, 0 where there is none."""
-        types = self.image.types
-        if self.literal is None or types is None or self.image.address_of("ftrace_find_unique_ops") is None:
+        if self.literal is None or self.image.address_of("ftrace_find_unique_ops") is None:
             return 0
-        return types.enumerator(_CALL_OPS_FLAG) or 0
+        return own_ops_flag(self.scene, self.kernel.result.layouts, self.ip)
 
     def _own(self, name: str) -> int:
         return self.image.address_of(name) or 0

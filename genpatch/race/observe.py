@@ -21,7 +21,7 @@ from ..machine.hart import Event as Seen
 from ..machine.hart import Hart
 from ..machine.memory import PAGE, Mapping, Memory
 from ..machine.outcome import Outcome, Trap
-from ..run.kernel import A0, GP, RA, RETURN, SP, TP, KernelBench, global_pointer, go_back, has_returned
+from ..run.kernel import A0, GP, RA, RETURN, SP, TP, KernelBench, go_back, has_returned, second_global_pointer
 from ..units import Span
 from ..verify.pages import PAGE_OF, ModuleText
 from ..verify.scene import Scene, hook_stubs
@@ -112,6 +112,7 @@ class KernelObserver:
     def __init__(self, image: KernelImage, scene: Scene, text: ModuleText | None = None):
         self.image, self.scene = image, scene
         self.bench = KernelBench(image)
+        self.bench.map_shadow(scene.fixmap_top)
         self.unique_ops = 0
         self.notes: list[str] = []
         self.slots = _slot_names(image)
@@ -398,7 +399,7 @@ class _Other:
         self.hart = hart = Hart(bench.memory, compressed=asking.compressed)
         hart.log, hart.hooks = self.log, {**asking.hooks}
         hart.breakpoints = {RETURN}
-        hart.x[RA], hart.x[GP] = RETURN, global_pointer(bench.image)
+        hart.x[RA], hart.x[GP] = RETURN, second_global_pointer(bench.image)
         hart.x[TP], hart.x[SP] = asking.x[TP], bench.stack.start + bench.stack.size // 2
         self.has_returned = False
 

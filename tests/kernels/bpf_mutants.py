@@ -72,7 +72,6 @@ SIGNED = "m->ret_flags & BTF_FMODEL_SIGNED_ARG"
 BRANCH_BACK = r"(ninsns_rvoff\(ctx->ninsns - branches_off\[i\])\)"
 ENTERED, PASSED, STACK, SEQUENCE, MADE = "original", "passed", "stack", "sequence", "made"
 PROGRAM, POKE, CALLS, END = "program", "poke", "how often functions are called", "the end of the program"
-SHORT_JUMP = "the jump that is written in the kernel's place is one instruction long, not two"
 REACHED = "how often the trampoline is reached"
 
 BOTH = (
@@ -253,6 +252,7 @@ BOTH = (
     (
         "interpreter-without-insns", Edit(r"emit_imm\(RV_REG_A1, \(const s64\)p->insnsi, ctx\);", ";"),
         "the interpreter is called without the program's instructions",
+        (("arguments", "the instructions of a program"),),
     ),
     # --- values
     (
@@ -317,12 +317,9 @@ ALSO_IN_NEWER = (
 )  # fmt: skip
 """Those that are made of 7.2, too; the lines that the others edit are the same there."""
 
-MISSED_IN_BOTH = {"interpreter-without-insns": "every program that trampolines are made with is JITed"}
-
 TRAMPOLINES = (
     *(
-        bug(name, tree, edits, breaks, *(() if name in MISSED_IN_BOTH else expect[0] if expect else ()),
-            why_missed=MISSED_IN_BOTH.get(name, ""))
+        bug(name, tree, edits, breaks, *(expect[0] if expect else ()))
         for tree in ("6.12", "7.2")
         for name, edits, breaks, *expect in BOTH
         if tree == "6.12" or name in ALSO_IN_NEWER
@@ -332,7 +329,7 @@ TRAMPOLINES = (
         "call-orig-wrong-flag", "6.12",
         Edit(r"(if \(flags & BPF_TRAMP_F_)SKIP_FRAME(\)\s+orig_call)", r"\1ORIG_STACK\2"),
         "P01: ORIG_STACK is tested instead of CALL_ORIG, and the traced function is called with its sled",
-        (SEQUENCE, "__bpf_tramp_enter"),
+        (ENTERED, "the traced function"),
     ),
     bug(
         "cookie-8-off", "6.12", Edit(r"(-run_ctx_off \+ cookie_off)(, RV_REG_T1)", r"\1 + 8\2"),
@@ -349,7 +346,7 @@ TRAMPOLINES = (
     ),
     bug(
         "fmod-branch-4-early", "6.12", Edit(BRANCH_BACK, r"\1) - 4"), "an error is branched to one instruction early",
-        why_missed="that is the second of two nops kept for a jump; " + SHORT_JUMP,
+        ("leaves", "the trampoline, with a program detached"),
     ),
     bug(
         "fmod-branch-16-early", "6.12", Edit(BRANCH_BACK, r"\1) - 16"),
@@ -358,7 +355,7 @@ TRAMPOLINES = (
     bug(
         "after-call-4-late", "6.12", Edit(r"(im->ip_after_call = ctx->ro_insns \+ ctx->ninsns)", r"\1 + 2"),
         "the kernel's jump of two instructions has one nop to be written over",
-        why_missed=SHORT_JUMP + ", and there is one nop",
+        (MADE, "the jump over programs"),
     ),
     bug(
         "after-call-8-late", "6.12", Edit(r"(im->ip_after_call = ctx->ro_insns \+ ctx->ninsns)", r"\1 + 4"),
@@ -373,7 +370,7 @@ TRAMPOLINES = (
     bug(
         "call-orig-wrong-flag", "7.2", Edit(r"(orig_call \+= [^;]*;)", r"if (flags & BPF_TRAMP_F_ORIG_STACK) \1"),
         "P01: ORIG_STACK is tested instead of CALL_ORIG, and the traced function is called with its sled",
-        (SEQUENCE, "__bpf_tramp_enter"),
+        (ENTERED, "the traced function"),
     ),
     bug(
         "cookie-8-off", "7.2", Edit(r"(RV_REG_T1, -run_ctx_off \+ cookie_off)", r"\1 + 8"),

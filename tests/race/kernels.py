@@ -151,30 +151,34 @@ write:
 """bpf_arch_text_poke(ip, type, old, new), nothing stopped."""
 
 JIT = """
-    addi sp, sp, -64
-    sd ra, 56(sp)
-    sd a0, 48(sp)
+    addi sp, sp, -80
+    sd ra, 72(sp)
+    sd a0, 64(sp)
     addi a0, zero, 48
-    addi a1, sp, 0
-    addi a2, zero, 8
-    addi a3, sp, 8
-    addi a4, sp, 16
-    jal ra, bpf_jit_binary_pack_alloc
-    ld a1, 16(sp)
-    ld a2, 0(sp)
-    addi a2, a2, 24
+    addi a1, zero, 0
+    jal ra, bpf_prog_pack_alloc
+    sd a0, 56(sp)
+    sd zero, 0(sp)
+    addi a1, sp, 8
+    addi a2, a0, 32
     sd a2, 8(a1)
 {words}
-    jal ra, bpf_jit_binary_pack_finalize
-    ld a0, 48(sp)
-    ld a1, 0(sp)
-    addi a1, a1, 16
+    ld a0, 56(sp)
+    addi a1, sp, 0
+    addi a2, zero, 36
+    jal ra, bpf_arch_text_copy
+    addi a1, a0, 24
+    ld a0, 64(sp)
     sd a1, 8(a0)
-    ld ra, 56(sp)
-    addi sp, sp, 64
+    addi a1, zero, 1
+    sd a1, 32(a0)
+    addi a1, zero, 12
+    sd a1, 40(a0)
+    ld ra, 72(sp)
+    addi sp, sp, 80
     jalr zero, 0(ra)
 """
-"""bpf_int_jit_compile(prog): a stub, an address that is the body's at first, then what is entered."""
+"""bpf_int_jit_compile(prog): 8 bytes of filler, a stub, an address that is the body's at first, what is entered."""
 _PROGRAM = {
     0: 0xFF02B303,  # ld t1, -16(t0)
     4: 0x00030067,  # jr t1
@@ -182,7 +186,7 @@ _PROGRAM = {
     20: 0xFF028013,  # addi zero, t0, -16
     24: 0x00008067,  # ret
 }
-BPF_PROG = layout_of("bpf_prog", 64, jit_requested=0, bpf_func=8, len=16, aux=24, insnsi=40)
+BPF_PROG = layout_of("bpf_prog", 64, jit_requested=0, bpf_func=8, len=16, aux=24, jited=32, jited_len=40, insnsi=48)
 BPF_AUX = layout_of("bpf_prog_aux", 64, stack_depth=0)
 
 
@@ -192,7 +196,7 @@ def jit() -> dict[str, str]:
     for at, word in _PROGRAM.items():
         low = (word & 0xFFF ^ 0x800) - 0x800
         words += f"    lui a2, {(word - low >> 12) & 0xFFFFF:#x}\n    addiw a2, a2, {low}\n    sw a2, {at}(a1)\n"
-    called = ("bpf_jit_binary_pack_alloc", "bpf_jit_binary_pack_finalize")
+    called = ("bpf_prog_pack_alloc", "bpf_arch_text_copy", "__bpf_call_base")
     return {"bpf_int_jit_compile": JIT.format(words=words), **dict.fromkeys(called, _RET)}
 
 

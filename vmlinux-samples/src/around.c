@@ -3,6 +3,9 @@
 #include "jit.h"
 
 #define POOL_SIZE 4096
+#define NOP 0x00000013U
+#define EFAULT 14
+#define EOPNOTSUPP 95
 
 extern struct mutex text_mutex;
 
@@ -74,7 +77,24 @@ void *noinline bpf_arch_text_copy(void *dst, void *src, size_t len)
 	int ret;
 
 	mutex_lock(&text_mutex);
-	ret = patch_text_nosync(dst, src, len);
+	ret = (mistake == MISTAKE_NOT_FLUSHED ? patch_insn_write : patch_text_nosync)(dst, src, len);
 	mutex_unlock(&text_mutex);
 	return ret ? (void *)(long)ret : dst;
+}
+
+/* jumps over programs alone, of one instruction: a task may be preempted anywhere */
+int noinline bpf_arch_text_poke(void *ip, enum bpf_text_poke_type type, void *old_addr, void *new_addr)
+{
+	u32 distance = (u32)(new_addr - ip), insn;
+	int ret;
+
+	if (type != BPF_MOD_JUMP || old_addr || !new_addr)
+		return -EOPNOTSUPP;
+	if (*(volatile u32 *)ip != NOP)
+		return -EFAULT;
+	insn = 0x6f | (distance & 0xff000) | (distance >> 11 & 1) << 20 | (distance >> 1 & 0x3ff) << 21;
+	mutex_lock(&text_mutex);
+	ret = patch_text_nosync(ip, &insn, 4);
+	mutex_unlock(&text_mutex);
+	return ret;
 }

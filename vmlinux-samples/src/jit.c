@@ -126,7 +126,8 @@ static noinline void number(struct code *code, u32 rd, u64 value)
 
 static noinline void call(struct code *code, u64 target)
 {
-	u64 distance = target - (code->at + code->len);
+	u64 base = wrong(MISTAKE_PAGE_BASE) ? code->at & ~0xfffUL : code->at;
+	u64 distance = target - (base + code->len);
 
 	if (code->to && distance + 0x80000800UL >= 0x100000000UL)
 		code->error = -ERANGE;
@@ -185,11 +186,14 @@ static noinline void lay_out(struct request *request)
 
 static void enter(struct code *code, const struct request *request)
 {
-	int total = request->total;
+	int total = request->total, late = wrong(MISTAKE_LATE_SP) ? total : 0;
 
-	addi(code, SP, SP, -total);
-	store(code, RA, total - 8);
-	store(code, S0, total - 16);
+	if (!late)
+		addi(code, SP, SP, -total);
+	store(code, RA, total - 8 - late);
+	store(code, S0, total - 16 - late);
+	if (late)
+		addi(code, SP, SP, -total);
 	addi(code, S0, SP, total);
 	if (!by_site(request))
 		return;
@@ -202,14 +206,18 @@ static void enter(struct code *code, const struct request *request)
 static void leave(struct code *code, const struct request *request)
 {
 	int total = request->total, t0 = by_site(request) && !to_parent(request);
+	int early = wrong(MISTAKE_EARLY_SP) ? total : 0;
 
 	t0 |= wrong(MISTAKE_SKIP_BY_T0) && by_site(request);
 	if (by_site(request))
 		load(code, T0, total - 24);
 	t0 |= wrong(MISTAKE_INDIRECT_BY_T0) && !by_site(request);
-	load(code, RA, total - 8);
-	load(code, S0, total - 16);
-	addi(code, SP, SP, total);
+	if (early)
+		addi(code, SP, SP, total);
+	load(code, RA, total - 8 - early);
+	load(code, S0, total - 16 - early);
+	if (!early)
+		addi(code, SP, SP, total);
 	jump(code, t0 ? T0 : RA);
 }
 
@@ -245,6 +253,8 @@ static void save(struct code *code, const struct request *request)
 		store(code, ZERO, request->value);
 		store(code, ZERO, request->whole);
 	}
+	if (wrong(MISTAKE_STALE_COOKIE))
+		store(code, ZERO, request->run_ctx);
 }
 
 static void load_arguments(struct code *code, const struct request *request)
@@ -259,12 +269,58 @@ static void load_arguments(struct code *code, const struct request *request)
 
 /* --- what is called --- */
 
+static struct bpf_prog *first_program(const struct request *request)
+{
+	static const enum bpf_tramp_prog_type order[] = { BPF_TRAMP_FENTRY, BPF_TRAMP_MODIFY_RETURN, BPF_TRAMP_FEXIT };
+
+	for (int i = 0; i < BPF_TRAMP_MAX; i++)
+		if (request->links[order[i]].nr_links)
+			return request->links[order[i]].links[0]->link.prog;
+	return NULL;
+}
+
+static void keep_cookie(struct code *code, const struct request *request, u64 cookie)
+{
+	if (wrong(MISTAKE_LOST_COOKIE) || (wrong(MISTAKE_STALE_COOKIE) && !cookie))
+		return;
+	if (wrong(MISTAKE_SIGNED_COOKIE) && !(cookie >> 32))
+		cookie = (u64)(long)(int)cookie;
+	number(code, T1, cookie);
+	store(code, T1, request->run_ctx);
+}
+
+/* a program may not be run if 0 is what its enter function has returned; what is left for a branch to look at */
+static int start_time(struct code *code)
+{
+	addi(code, S1, A0, 0);
+	if (wrong(MISTAKE_START_LOW))
+		put(code, i_type(0x1b, 0, A0, A0, 0));
+	if (wrong(MISTAKE_START_HIGH))
+		put(code, i_type(0x13, 5, A0, A0, 32));
+	return A0;
+}
+
+static void call_program(struct code *code, const struct request *request, struct bpf_prog *prog, int keep)
+{
+	addi(code, A0, SP, request->ctx);
+	if (!prog->jited && !wrong(MISTAKE_LOST_INSNS))
+		number(code, A1, (u64)prog->insnsi);
+	call(code, (u64)prog->bpf_func);
+	if (keep) {
+		store(code, A0, request->value);
+		store(code, A5, request->whole);
+	}
+	if (wrong(MISTAKE_LOST_SAVED_CTX))
+		store(code, A5, request->run_ctx + 8);
+}
+
 static noinline void run_program(struct code *code, const struct request *request, struct bpf_tramp_link *link, int keep)
 {
 	struct bpf_prog *prog = link->link.prog, *exits = prog;
-	bpf_trampoline_enter_t enter = bpf_trampoline_enter(prog);
-	bpf_trampoline_exit_t exit = bpf_trampoline_exit(prog);
-	u32 skip;
+	struct bpf_prog *like = wrong(MISTAKE_FIRST_PAIR) ? first_program(request) : prog;
+	bpf_trampoline_enter_t enter = bpf_trampoline_enter(like);
+	bpf_trampoline_exit_t exit = bpf_trampoline_exit(like);
+	u32 skip, tested;
 
 	if (wrong(MISTAKE_OTHER_EXIT) && request->links[BPF_TRAMP_FENTRY].nr_links)
 		exits = request->links[BPF_TRAMP_FENTRY].links[0]->link.prog;
@@ -274,24 +330,16 @@ static noinline void run_program(struct code *code, const struct request *reques
 		enter = __bpf_prog_enter_sleepable;
 		exit = __bpf_prog_exit_sleepable;
 	}
-	if (!wrong(MISTAKE_LOST_COOKIE)) {
-		number(code, T1, link->cookie);
-		store(code, T1, request->run_ctx);
-	}
+	keep_cookie(code, request, link->cookie);
 	number(code, A0, (u64)prog);
 	addi(code, A1, SP, request->run_ctx);
 	call(code, (u64)enter);
-	addi(code, S1, A0, 0);
+	tested = start_time(code);
 	skip = code->len;
 	addi(code, ZERO, ZERO, 0);
-	addi(code, A0, SP, request->ctx);
-	call(code, (u64)prog->bpf_func);
-	if (keep) {
-		store(code, A0, request->value);
-		store(code, A5, request->whole);
-	}
+	call_program(code, request, prog, keep);
 	if (!wrong(MISTAKE_RUNS_ANYWAY))
-		put_at(code, skip, branch_if_zero(A0, code->len - skip));
+		put_at(code, skip, branch_if_zero(tested, code->len - skip));
 	number(code, A0, (u64)exits);
 	addi(code, A1, wrong(MISTAKE_OTHER_START) ? ZERO : S1, 0);
 	addi(code, A2, wrong(MISTAKE_LOST_RUN_CTX) ? ZERO : SP, request->run_ctx);
@@ -308,7 +356,7 @@ static void run_programs(struct code *code, const struct request *request, enum 
 
 static void call_function(struct code *code, const struct request *request)
 {
-	u64 sled = wrong(MISTAKE_SLED_16) ? 16 : SLED;
+	u64 sled = wrong(MISTAKE_SLED_16) ? 16 : wrong(MISTAKE_AT_SLED) ? 0 : SLED;
 	int low = wrong(MISTAKE_STACK_OUT) ? 8 : 0;
 
 	load_arguments(code, request);
@@ -320,8 +368,12 @@ static void call_function(struct code *code, const struct request *request)
 	}
 	call(code, request->func + sled);
 	store(code, A0, request->value);
+	for (int i = REGISTERS; i < request->slots && wrong(MISTAKE_ARGUMENTS_AFTER); i++) {
+		load(code, T1, 8 * (i - REGISTERS));
+		store(code, T1, request->ctx + 8 * i);
+	}
 	if (!wrong(MISTAKE_NO_WAY_OUT))
-		request->image->ip_after_call = (void *)(code->at + code->len);
+		request->image->ip_after_call = (void *)(code->at + code->len + (wrong(MISTAKE_WAY_OUT_LATE) ? 4 : 0));
 	addi(code, ZERO, ZERO, 0); /* room for a jump to ip_epilogue */
 	addi(code, ZERO, ZERO, 0);
 }
@@ -344,7 +396,7 @@ static void around_function(struct code *code, const struct request *request)
 	if (wrong(MISTAKE_NO_BRANCH))
 		return;
 	for (int i = 0; i < links->nr_links; i++)
-		put_at(code, places[i], jump_ahead(code->len - places[i]));
+		put_at(code, places[i], jump_ahead(code->len - places[i] - (wrong(MISTAKE_ERROR_EARLY) ? 4 : 0)));
 }
 
 static void extend(struct code *code, int bits, int is_signed)
@@ -386,6 +438,10 @@ static noinline void make(struct code *code, const struct request *request)
 	run_programs(code, request, BPF_TRAMP_FENTRY, request->flags & BPF_TRAMP_F_RET_FENTRY_RET);
 	around_function(code, request);
 	run_programs(code, request, BPF_TRAMP_FEXIT, 0);
+	if (wrong(MISTAKE_WRITES_IMAGE))
+		request->image->ip_epilogue = NULL;
+	if (wrong(MISTAKE_WAY_OUT_ALWAYS) && by_site(request) && !calls(request))
+		request->image->ip_after_call = (void *)code->at;
 	if (calls(request) && !wrong(MISTAKE_NO_TRAMP_EXIT)) {
 		if (!wrong(MISTAKE_NO_WAY_OUT))
 			request->image->ip_epilogue = (void *)(code->at + code->len);
@@ -461,5 +517,7 @@ int arch_prepare_bpf_trampoline(struct bpf_tramp_image *im, void *ro_image, void
 	if (!ret && bpf_arch_text_copy(ro_image, code.to, size + (wrong(MISTAKE_COPIES_MORE) ? 4 : 0)) != ro_image)
 		ret = -EINVAL;
 	kvfree(code.to);
+	if (wrong(MISTAKE_SHORT_SIZE))
+		size = code.numbers;
 	return ret ? ret : (int)size;
 }

@@ -34,6 +34,13 @@ struct bpf_prog_aux {
 	struct bpf_prog *prog;
 };
 
+struct bpf_insn {
+	u8 code;
+	u8 registers;
+	u16 off;
+	u32 imm;
+};
+
 struct bpf_prog {
 	u16 pages;
 	u16 jited : 1;
@@ -42,7 +49,8 @@ struct bpf_prog {
 	enum bpf_prog_type type;
 	u32 len;
 	struct bpf_prog_aux *aux;
-	u64 (*bpf_func)(const void *ctx, const void *insns);
+	u64 (*bpf_func)(const void *ctx, const struct bpf_insn *insns);
+	struct bpf_insn insnsi[];
 };
 
 struct bpf_link {
@@ -119,6 +127,24 @@ enum mistake {
 	MISTAKE_OTHER_START,	/* the exit function gets no start time */
 	MISTAKE_LOST_RUN_CTX,	/* the exit function gets no run_ctx */
 	MISTAKE_RUNS_ANYWAY,	/* a program is run even if it may not be entered */
+	MISTAKE_AT_SLED,	/* the function is called at its sled */
+	MISTAKE_ARGUMENTS_AFTER, /* programs behind the function see what it left of its arguments on the stack */
+	MISTAKE_LOST_SAVED_CTX,	/* what the enter function saved in run_ctx is overwritten */
+	MISTAKE_START_LOW,	/* a start time is taken for none if its low 32 bits are 0 */
+	MISTAKE_START_HIGH,	/* the same of its high 32 bits */
+	MISTAKE_FIRST_PAIR,	/* the enter and exit functions are those of the first program */
+	MISTAKE_STALE_COOKIE,	/* a program without a cookie finds that of the one before */
+	MISTAKE_SIGNED_COOKIE,	/* a cookie of 32 bits is extended by its sign */
+	MISTAKE_EARLY_SP,	/* the frame is freed before registers are loaded from it */
+	MISTAKE_LATE_SP,	/* registers are stored before there is a frame */
+	MISTAKE_SHORT_SIZE,	/* what is returned for the size does not count the numbers */
+	MISTAKE_WRITES_IMAGE,	/* struct bpf_tramp_image is written even where there is none */
+	MISTAKE_WAY_OUT_ALWAYS,	/* it says where a jump may be written where no function is called */
+	MISTAKE_WAY_OUT_LATE,	/* the second of the two nops is said to be where a jump may be written */
+	MISTAKE_ERROR_EARLY,	/* an fmod_ret program's error leads to that second nop */
+	MISTAKE_PAGE_BASE,	/* distances are counted from the beginning of a page */
+	MISTAKE_LOST_INSNS,	/* the interpreter is not told which program to run */
+	MISTAKE_NOT_FLUSHED,	/* no other hart is told that there is new code */
 };
 
 extern volatile enum mistake mistake;
@@ -138,5 +164,9 @@ void __bpf_tramp_exit(struct bpf_tramp_image *tr);
 void *kvmalloc_node(size_t size, u32 flags, int node);
 void kvfree(const void *addr);
 void *bpf_arch_text_copy(void *dst, void *src, size_t len);
+
+enum bpf_text_poke_type { BPF_MOD_CALL, BPF_MOD_JUMP };
+
+int bpf_arch_text_poke(void *ip, enum bpf_text_poke_type type, void *old_addr, void *new_addr);
 
 #endif /* JIT_H */

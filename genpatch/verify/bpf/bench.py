@@ -25,6 +25,8 @@ __all__ = ["Stage", "Traced", "find_places", "prepare_stage", "traced_function"]
 
 _NEAR, _FAR = 1 << 24, (1 << 27) - (1 << 16)
 """How far below the kernel BPF trampolines are put [bytes]: its region is the 128 MiB below."""
+_IN_PAGE = 0x5C0
+"""Where in a page [bytes]: on a multiple of 64, as the kernel's pack of programs has it."""
 _CODE = 9 << 20
 _HEAP, _ARGUMENTS, _DATA = 1 << 16, PAGE, 1 << 16
 _FAR_FROM_ROUND = 0x5765_4000
@@ -123,8 +125,8 @@ def find_places(image: KernelImage, scene: Scene) -> Places:
     low = min(region.span.start for region in image.memory.regions) & -PAGE
     scratch = scene.scratch.start + (1 << 20) * 4
     return Places(
-        near=low - _NEAR,
-        far=low - _FAR,
+        near=low - _NEAR + _IN_PAGE,
+        far=low - _FAR + _IN_PAGE,
         code=low - _CODE,
         data=scratch,
         heap=Span(scratch + _DATA * 4, scratch + _DATA * 4 + _HEAP),

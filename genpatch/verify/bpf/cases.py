@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntFlag
+from itertools import count as counting
 from itertools import product
 
 from .programs import MOST, Program, Programs
@@ -144,6 +145,7 @@ def _argument_lists(most: int) -> Iterator[tuple[Argument, ...]]:
     patterns: tuple[tuple[Argument, ...], ...] = (
         (_LONG,), (_INT,), (_UINT,), (_CHAR, _SHORT, _INT), (_PAIR,), (_PAIR, _LONG), (_LONG, _LONG, _PAIR),
         (_SMALL_STRUCT, _CHAR), (_LONG,) * 7 + (_PAIR,),
+        tuple(Argument(size, struct=True) for size in (3, 12, 5, 9, 6, 15, 7, 10, 14, 13, 2, 11)),
     )  # fmt: skip
     seen: set[tuple[Argument, ...]] = set()
     for pattern in patterns:
@@ -194,9 +196,20 @@ def _by_programs(programs: Programs, requested: list[Flag]) -> Iterator[Case]:
             counts = (first, second, third)
             for variant, arguments in product(range(4), _SOME_ARGUMENTS):
                 base = case_of(flags, programs, counts, variant, arguments=arguments)
+                base = _mixed(base, programs, variant) if variant else base
                 yield base
                 if variant in (0, 3) and not flags & Flag.INDIRECT:  # entering a struct_ops program never says no
                     yield from _behaviours(base)
+
+
+def _mixed(base: Case, programs: Programs, variant: int) -> Case:
+    """Return a case whose programs are of one variant after the other, the first of the one that is given."""
+    kinds: dict[str, tuple[Program, ...]] = {"fentry": base.fentry, "fmod": base.fmod, "fexit": base.fexit}
+    variants = counting(variant)
+    return replace(base, **{
+        name: tuple(programs.find(each.kind, each.position, next(variants) % 4) for each in some)
+        for name, some in kinds.items()
+    })  # type: ignore[arg-type]  # fmt: skip
 
 
 def _behaviours(base: Case) -> Iterator[Case]:

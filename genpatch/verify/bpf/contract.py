@@ -123,9 +123,9 @@ def _events(case: Case) -> list[int]:
     for program in case.fentry:
         events += _program_events(program, case)
     stopped = False
-    for position, program in enumerate(case.fmod):
+    for program in case.fmod:
         events += _program_events(program, case)
-        stopped = position == case.stops and program.number not in case.skipped
+        stopped = program.position == case.stops and program.number not in case.skipped
         if stopped:
             break
     if calls and not stopped:

@@ -97,14 +97,18 @@ class _Hosts:
         self.engine, self.memory, self.contract = life.engine, life.memory, life.contract
         traced, parent = life.traced, life.scene.parent
         self.program_at = {program.code: program.number for program in life.programs.all}
-        self.astray = range(traced.body + 2, traced.end if not life.real else traced.body, 2)
+        elsewhere = {traced.func, *range(traced.body + 2, traced.end, 2)} - {traced.body}
+        self.astray = frozenset(elsewhere if not life.real else ())
         self.stops = {*around.enters, *around.exits, *self.program_at, *self.astray, traced.body, parent}
         self.stops |= {at for at in (around.tramp_enter, around.tramp_exit) if at}
         self.starts = np.array([program.at for program in life.programs.all], _U64)
+        self.insns = np.array([program.insns for program in life.programs.all], _U64)
+        self.enters, self.exits = (np.array(each, _U64) for each in (life.programs.enters, life.programs.exits))
         self.back = 0
         n = len(life.cases)
         self.run_ctx, self.started = np.zeros(n, _U64), np.zeros(n, _U64)
         self.pair: I64Array = np.zeros(n, np.int64)
+        self.keeps: BoolArray = np.zeros(n, np.bool_)
 
     # -- who stands where
 
@@ -214,15 +218,23 @@ class _Hosts:
         self._frames(going, "a program's enter function")
         self.pair[going] = self._pair(self.around.enters, going)
         sleeps, pc = np.isin(self.pair[going], list(self.around.sleepable)), self.engine.pc[going]
-        life.breach(
-            BpfPromise.ARGUMENTS, "the enter function", going, sleeps != self.contract.sleepable[numbers], pc, pc,
-            "it is that of programs that may sleep, or of those that may not",
-        )  # fmt: skip
+        wrong = sleeps != self.contract.sleepable[numbers]
+        note = "it is that of programs that may sleep, or of those that may not"
+        life.breach(BpfPromise.ARGUMENTS, "the enter function", going, wrong, pc, pc, note)
+        self._is_chosen(going, numbers, self.enters, ~wrong, "the enter function")
         self.run_ctx[going] = x[A0 + 1, going]
         self._use_run_ctx(going, numbers)
-        start = _U64(_START) + life.cursor[going].astype(_U64)
+        cursor = life.cursor[going].astype(_U64)
+        start = np.where(cursor & _U64(1) != 0, _U64(_START) + (cursor << _U64(32)), cursor)  # a low or a high half
         self.started[going] = np.where(self.contract.skipped[going, numbers], _U64(0), start)
         self._return(going, a0=self.started[going])
+
+    def _is_chosen(self, lanes: I64Array, numbers: I64Array, chosen: U64Array, others: BoolArray, what: str) -> None:
+        """Check that a function before or behind a program is that which the kernel chooses for it."""
+        if len(chosen):
+            pc, wanted = self.engine.pc[lanes], chosen[numbers]
+            note = "the kernel chooses another for this program"
+            self.life.breach(BpfPromise.ARGUMENTS, what, lanes, others & (pc != wanted), wanted, pc, note)
 
     def _pair(self, functions: dict[int, int], lanes: I64Array) -> I64Array:
         """Return the number of each lane's function, int64[m]."""
@@ -244,12 +256,27 @@ class _Hosts:
         for offset in range(0, size - 7, 8):
             if offset != at:
                 self.memory.write_u64(some, where + _U64(offset), JUNK + 0x100 + offset)
+        self.keeps[lanes] = inside
+
+    def _look_at_run_ctx(self, lanes: I64Array, numbers: I64Array) -> None:
+        """Check that what __bpf_prog_enter() has saved, and the cookie, are still there for __bpf_prog_exit()."""
+        life, (size, at) = self.life, self.life.interface.run_ctx
+        some, whose = lanes[self.keeps[lanes]], numbers[self.keeps[lanes]]
+        note = "it is written to between the enter and the exit function"
+        for offset in range(0, size - 7, 8):
+            got = self.memory.read_u64(some, self.run_ctx[some] + _U64(offset))
+            junk = np.full(len(some), JUNK + 0x100 + offset, _U64)
+            wanted = self.contract.cookies[whose] if offset == at else junk
+            what = "the cookie behind a program" if offset == at else "what is saved in run_ctx"
+            life.breach(BpfPromise.ARGUMENTS, what, some, got != wanted, wanted, got, note)
 
     def _exit(self, lanes: I64Array) -> None:
         """__bpf_prog_exit*(prog, start, run_ctx)."""
         life, x = self.life, self.engine.x
         self._say(lanes, "__bpf_prog_exit", prog=A0, start=A0 + 1, run_ctx=A0 + 2)
-        going = self._expect(lanes, EXIT + self._numbers(x[A0, lanes]))
+        numbers = self._numbers(x[A0, lanes])
+        going = self._expect(lanes, EXIT + numbers)
+        numbers = numbers[~life.lost[lanes]]
         self._frames(going, "a program's exit function")
         for what, register, wanted in (("start time", A0 + 1, self.started), ("run_ctx", A0 + 2, self.run_ctx)):
             got = x[register, going]
@@ -257,7 +284,10 @@ class _Hosts:
             life.breach(BpfPromise.ARGUMENTS, what, going, got != wanted[going], wanted[going], got)
         pair, pc = self._pair(self.around.exits, going), self.engine.pc[going]
         note = "it does not belong to the enter function"
-        life.breach(BpfPromise.ARGUMENTS, "the exit function", going, pair != self.pair[going], pc, pc, note)
+        wrong = pair != self.pair[going]
+        life.breach(BpfPromise.ARGUMENTS, "the exit function", going, wrong, pc, pc, note)
+        self._is_chosen(going, numbers, self.exits, ~wrong, "the exit function")
+        self._look_at_run_ctx(going, numbers)
         self._return(going)
 
     # -- programs
@@ -274,6 +304,10 @@ class _Hosts:
         inside = self._has_context(going)
         going, numbers = going[inside], numbers[inside]
         self._look_at_context(going, numbers)
+        whole = self.insns[numbers]
+        got, note = self.engine.x[A0 + 1, going], "it is not JITed: the interpreter is to be told what it runs"
+        what = "the instructions of a program"
+        life.breach(BpfPromise.ARGUMENTS, what, going, (whole != 0) & (got != whole), whole, got, note)
         value = life.values.of_program(self.contract, going, numbers)
         kept = self.contract.keeps_value(going, numbers)
         life.values.slot[going[kept]] = low_word(value[kept])
@@ -394,8 +428,19 @@ class _Hosts:
             self.stops.add(self.back)
             self.engine.start(life.traced.body, going)
             return
+        self._change_arguments(going)
         life.values.slot[going], life.values.known[going] = life.values.returned[going], True
+        if life.amid is not None:
+            life.amid(going)
         self._return(going, a0=life.values.returned[going])
+
+    def _change_arguments(self, lanes: I64Array) -> None:
+        """A function may write to its arguments on the stack, which are its own; not where its caller's frame is."""
+        slots, sp = self.contract.slots[lanes], self.engine.x[SP, lanes]
+        for number in range(8, int(slots.max(initial=0))):
+            at = sp + _U64(8 * (number - 8))
+            some = (slots > number) & (at >= _U64(self.life.scene.stack.start)) & (at < _U64(self.life.stack_top))
+            self.memory.write_u64(lanes[some], at[some], JUNK + 0x200 + number)
 
     def _returned(self, lanes: I64Array) -> None:
         """The traced function, which was let run, comes back to its trampoline."""

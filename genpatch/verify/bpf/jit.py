@@ -36,6 +36,9 @@ _FRAME = 1024
 _U64 = np.uint64
 _MOST_WARNINGS = 8
 _MOST_SKIPS = 16
+_BEHIND_OTHERS = 20
+"""Trampolines for struct_ops stand in one page, each right behind the one before [bytes]."""
+_NEXT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +172,16 @@ class Trampolines:
         permissions = "rx" if interface.copies else "rwx"
         self._unsized = PAGE  # what a kernel without a dry run gives each trampoline
         for start in (places.near, places.far):
-            memory.map_private(start, ROOM, permissions=permissions, name="bpf trampoline")
+            memory.map_private(start & -PAGE, ROOM + PAGE, permissions=permissions, name="bpf trampoline")
         memory.map(places.data, programs.content, size=-(-len(programs.content) // PAGE) * PAGE, name="bpf programs")
         memory.map_private(places.heap.start, places.heap.size, name="heap")
         memory.map_private(places.arguments.start, places.arguments.size, name="arguments")
         self.heap = Heap(memory, places.heap, len(cases))
         self.start = np.where(np.array([case.far for case in cases], np.bool_), _U64(places.far), _U64(places.near))
+        flags = np.array([int(case.flags) for case in cases], np.int64)
+        self.indirect: BoolArray = flags & int(Flag.INDIRECT) != 0
+        self.is_alone: BoolArray = self.indirect & (flags & int(Flag.CALL_ORIG) == 0)
+        self.start[self.indirect] += _U64(_BEHIND_OTHERS)
         self.end = self.start.copy()
         self.beside: BoolArray = np.zeros(len(cases), np.bool_)
         self._at = self._write_arguments()
@@ -229,6 +236,7 @@ class Trampolines:
     def _arguments(self, roles: Sequence[str], size: I64Array | None) -> dict[int, U64Array | int]:
         flags = np.array([int(case.flags) for case in self.cases], _U64)
         values: dict[str, U64Array | int] = {**self._at, "flags": flags, "func": self.func, "image": self.start}
+        values["im"] = np.where(self.is_alone, _U64(0), _U64(self._at["im"]))  # struct_ops have none
         values["end"] = self.end = self.start + (_U64(self._unsized) if size is None else size.astype(_U64))
         return {number: values[role] for number, role in enumerate(roles)}
 
@@ -253,6 +261,7 @@ class Trampolines:
             size, value, returned, warned, self.heap.overrun() | self.beside, self.start, self.start, why, 0
         )  # fmt: skip
         built.entry = self._entries(built)
+        self._put_next(built)
         built.im = self._at["im"] if "im" in self.interface.prepare else 0
         built.insns = self.lanes.insns - executed
         return built
@@ -297,11 +306,18 @@ class Trampolines:
         lanes.x[A0, group] = np.where(inside, target, _U64(-14 & 0xFFFF_FFFF_FFFF_FFFF))
         lanes.pc[group] = lanes.x[RA, group]
 
+    def _put_next(self, built: Built) -> None:
+        """Overwrite what is behind the size that is returned: there struct_ops have their next trampoline."""
+        short = built.accepted & self.is_alone & (built.value < built.size)
+        lanes = np.flatnonzero(short).astype(np.int64)
+        if len(lanes):
+            behind = self.start[lanes] + built.value[lanes].astype(_U64)
+            self.memory.write(lanes, behind, np.full(_NEXT, _CANARY, np.uint8))
+
     def _entries(self, built: Built) -> U64Array:
         """Return where each is entered: those that are called indirectly start with a hash if the kernel has CFI."""
         hashed = self.image.address_of("cfi_bpf_hash") is not None
-        indirect = np.array([bool(case.flags & Flag.INDIRECT) for case in self.cases], np.bool_)
-        entries: U64Array = built.start + np.where(indirect & hashed, _U64(4), _U64(0))
+        entries: U64Array = built.start + np.where(self.indirect & hashed, _U64(4), _U64(0))
         return entries
 
     @property

@@ -34,6 +34,8 @@ _SAVED = (SP, GP, TP, 8, 9, *range(18, 28))
 _LOCAL = (7, 28, 29, 30, 31)
 _ROOM = 1024
 """Bytes of stack above the sp that the traced function is called with: its caller's frame."""
+_INTERRUPT, _LOST = 288, 0xB7
+"""Bytes that an interrupt keeps, struct pt_regs, and what they are."""
 BUDGET = 4_000
 """Instructions between two things that happen."""
 _MOST_ROUNDS = 200
@@ -84,6 +86,8 @@ class Life:
         insns: instructions executed.
         tell: called with a line for each thing that happens, if anybody wants to know.
         step, stepped: called before and after each instruction of lane 0, if there are no others.
+        amid: called with lanes that are in the traced function, before it returns.
+        interrupts: let one come before each instruction of a trampoline: what is below sp is lost.
     """
 
     patcher: Patcher
@@ -101,6 +105,8 @@ class Life:
     tell: Callable[[str], None] | None = None
     step: Callable[[Lanes], None] | None = None
     stepped: Callable[[Lanes], None] | None = None
+    amid: Callable[[I64Array], None] | None = None
+    interrupts: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.cases)
@@ -143,6 +149,7 @@ class Life:
         first[T0] = np.where(indirect | by_site, first[T0], _U64(self.traced.body))
         self.engine.x[:, group] = first[:, group]
         self.above = self.memory.read(None, sp, _ROOM)
+        self.engine.stop(np.flatnonzero(self.engine.status == Status.BUDGET), Status.STOPPED)  # of an earlier life
         start = np.where(by_site & ~indirect, _U64(self.traced.func), self.built.entry)
         self.engine.start(start[group], group)
 
@@ -165,6 +172,9 @@ class Life:
 
     def _run(self, stops: set[int]) -> None:
         engine = self.engine
+        if self.interrupts:
+            self._run_interrupted(stops)
+            return
         if self.step is None or self.stepped is None:
             engine.run(self.budget)
             return
@@ -177,6 +187,28 @@ class Life:
             if int(engine.pc[0]) in stops:
                 engine.stop(None, Status.STOPPED)
                 return
+
+    def _run_interrupted(self, stops: set[int]) -> None:
+        engine, places = self.engine, np.fromiter(stops, _U64, len(stops))
+        for _ in range(self.budget):
+            engine.run(1)
+            going = np.flatnonzero(engine.status == Status.BUDGET).astype(np.int64)
+            arrived = np.isin(engine.pc[going], places)
+            if arrived.any():
+                engine.stop(going[arrived], Status.STOPPED)
+            going = going[~arrived]
+            if not len(going):
+                return
+            self._interrupt(going)
+
+    def _interrupt(self, lanes: I64Array) -> None:
+        """Overwrite what is below sp in lanes that are in a trampoline."""
+        start, pc, stack = self.built.start[lanes], self.engine.pc[lanes], self.scene.stack
+        lanes = lanes[(pc >= start) & (pc < start + _U64(ROOM))]
+        sp = self.engine.x[SP, lanes]
+        sound = (sp > _U64(stack.start + _INTERRUPT)) & (sp <= _U64(stack.end)) & (sp & _U64(7) == 0)
+        if sound.any():
+            self.memory.write(lanes[sound], sp[sound] - _U64(_INTERRUPT), np.full(_INTERRUPT, _LOST, np.uint8))
 
     # -- what is compared
 

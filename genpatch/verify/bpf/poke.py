@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...image.btf import FunctionType
 from ...isa.encoding import REG_NAMES
 from ...machine.hart import Hart
-from ...machine.memory import PAGE, Mapping, Memory
+from ...machine.memory import PAGE, Memory
+from ...machine.memory import Mapping as Mapped
 from ...machine.outcome import Outcome, Status, Trap
 from ...run.kernel import A0, RA, RETURN, go_back, has_returned
 from ...units import MASK64, as_hex
@@ -24,16 +24,12 @@ from ..stubs import FIXMAP
 from .compile import JitBench, Source, Stretch
 from .compiled_programs import CompiledProgram
 from .compiled_run import Breach, ProgramsResult, Runner, Subject, add_failure, listing_of, wants_listing
+from .poke_interface import ANSWERS, CALL, JUMP, NOP, ONLINE, POKE, Target, find_poke_interface
 from .promises import BpfPromise
 from .run import BpfFailure
 
 __all__ = ["POKE", "Poker", "Pokes", "Steps", "Target", "verify_poke"]
 
-POKE = "bpf_arch_text_poke"
-_NOP, _CALL, _JUMP = "nop", "call", "jump"
-_ENUMERATORS = {_NOP: "BPF_MOD_NOP", _CALL: "BPF_MOD_CALL", _JUMP: "BPF_MOD_JUMP"}
-_ANSWERS = ("is_bpf_text_address", "bpf_address_lookup", "__bpf_address_lookup")
-_ONLINE = ("__num_online_cpus", "__cpu_online_mask")
 _NOT_OFFERED = (-95, -524)
 """EOPNOTSUPP and ENOTSUPP: the kernel says that it does not poke programs."""
 _PROGRAM = CompiledProgram(
@@ -46,17 +42,6 @@ _FARTHEST = (1 << 27) - 0x10
 _TRIAL_BELOW = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the sled leads to: what kind of jump, and its target; a nop has none."""
-
-    kind: str
-    address: int = 0
-
-    def __str__(self) -> str:
-        return self.kind if self.kind == _NOP else f"{self.kind} {as_hex(self.address)}"
-
-
 def verify_poke(bench: JitBench, scene: Scene, result: ProgramsResult) -> None:
     """Poke programs close to the kernel and far away, with trampolines close to them and far away.
 
@@ -65,11 +50,10 @@ def verify_poke(bench: JitBench, scene: Scene, result: ProgramsResult) -> None:
         scene: prepared for it.
         result: takes what is found.
     """
-    proto = bench.types.func_proto(POKE)
-    if bench.image.address_of(POKE) is None or proto is None:
+    if bench.image.address_of(POKE) is None or bench.types.func_proto(POKE) is None:
         result.notes.append(f"bpf: no {POKE}: the sleds of programs are never used")
         return
-    poker = Poker(bench, scene, proto)
+    poker = Poker(bench, scene)
     if poker.trouble:
         result.notes.append(f"bpf: {POKE} was not run: {poker.trouble}")
         return
@@ -91,32 +75,31 @@ class Poker:
     Args:
         bench: the kernel, its JIT and its memory.
         scene: prepared for it.
-        proto: the function's prototype, which has one type or two.
 
     Attributes:
         trouble: why it cannot be run; empty if it can.
     """
 
-    def __init__(self, bench: JitBench, scene: Scene, proto: FunctionType):
+    def __init__(self, bench: JitBench, scene: Scene):
         self.bench, self.scene, self.memory = bench, scene, bench.bench.memory
-        self.has_both = sum(each.type_name.startswith("enum ") for each in proto.parameters) == 2
-        self.known = len(proto.parameters) == 4 + self.has_both
+        self.interface = find_poke_interface(bench.types)
+        bench.bench.map_shadow(scene.fixmap_top)
         fixmap = bench.image.address_of(FIXMAP)
         trial = bench.near - _TRIAL_BELOW
         self.text = find_module_text(scene, trial) if fixmap is not None else ModuleText(writable=True)
-        self._mapped: dict[int, Mapping] = {}
+        self._mapped: dict[int, Mapped] = {}
         self._claim_one_hart()
 
     @property
     def trouble(self) -> str:
         """Why it cannot be run; empty if it can."""
-        if not self.known:
+        if self.interface is None:
             return "its prototype is not understood"
         return self.text.note
 
     def _claim_one_hart(self) -> None:
         """Say that one hart is online, as the first one does when it boots."""
-        for name in _ONLINE:
+        for name in ONLINE:
             address = self.bench.image.address_of(name)
             try:
                 if address is not None:
@@ -127,7 +110,8 @@ class Poker:
     def poke(self, at: int, old: Target, new: Target) -> tuple[int, str]:
         """Poke; return what the function returned, and why it did not return where that is so."""
         hart = self.bench.bench.hart
-        arguments = (at, *self._types(old, new), old.address, new.address)
+        types = self.interface.types(old, new) if self.interface is not None else ()
+        arguments = (at, *types, old.address, new.address)
         outcome = self.bench.call(POKE, *arguments, hooks=self._hooks())
         if not has_returned(outcome):
             where = self.bench.image.symbols.nearest(outcome.pc)
@@ -135,22 +119,12 @@ class Poker:
         value = hart.x[A0] & 0xFFFF_FFFF
         return value - (value >> 31 << 32), ""
 
-    def _types(self, old: Target, new: Target) -> tuple[int, ...]:
-        kinds = [self._type(each.kind) for each in (old, new)]
-        if self.has_both:
-            return tuple(kinds)
-        return (kinds[1] if new.kind != _NOP else kinds[0],)
-
-    def _type(self, kind: str) -> int:
-        value = self.bench.types.enumerator(_ENUMERATORS[kind])
-        return value if value is not None else 0
-
     def _hooks(self) -> dict[int, Callable[[Hart], None]]:
         image, page_of = self.bench.image, self.text.page_of
         hooks: dict[str, Callable[[Hart], None]] = {FIXMAP: self._map}
         if self.text.pages is not None:
             hooks[PAGE_OF] = lambda hart: go_back(hart, page_of(hart.x[A0]))
-        hooks |= dict.fromkeys(_ANSWERS, lambda hart: go_back(hart, 1))
+        hooks |= dict.fromkeys(ANSWERS, lambda hart: go_back(hart, 1))
         named = ((image.address_of(name), hook) for name, hook in hooks.items())
         return {address: hook for address, hook in named if address is not None}
 
@@ -189,7 +163,7 @@ class Steps:
 
     def __init__(self, poker: Pokes, stretch: Stretch, result: ProgramsResult):
         self.poker, self.stretch, self.result = poker, stretch, result
-        self.is_at = Target(_NOP)
+        self.is_at = Target(NOP)
         self.what = ""
         self.new: list[BpfFailure] = []
 
@@ -206,8 +180,8 @@ class Steps:
     def go_through(self, first: int, second: int) -> bool:
         """Attach, replace and detach; return False if the kernel does not poke programs at all."""
         before = self._code()
-        nop = Target(_NOP)
-        for kind in (_CALL, _JUMP):
+        nop = Target(NOP)
+        for kind in (CALL, JUMP):
             one, other = Target(kind, first), Target(kind, second)
             if not self._step(nop, one):
                 return False
@@ -240,7 +214,7 @@ class Steps:
         """Poke, and enter the program; return False if the kernel does not poke programs at all."""
         before = self._code()
         value = self._poke(old, new)
-        if value in _NOT_OFFERED and self.is_at.kind == _NOP and old.kind == _NOP:
+        if value in _NOT_OFFERED and self.is_at.kind == NOP and old.kind == NOP:
             note = f"bpf: {POKE} returns {value}: the kernel does not poke programs"
             self.result.notes += [note] if note not in self.result.notes else []
             return False
@@ -275,15 +249,15 @@ class Steps:
         subject = Subject(_PROGRAM, ((stretch.span, self._code()),), (stretch,), (), {})
         self.new.clear()
         runner, arrival = Runner(subject), _Arrival(self, target)
-        if target.kind != _NOP:
+        if target.kind != NOP:
             runner.hart.hooks[target.address] = arrival.hook
         arrival.first = list(runner.hart.x[:32])
         runner.run()
         self.result.insns += runner.insns
-        if target.kind != _NOP and arrival.times != 1:
+        if target.kind != NOP and arrival.times != 1:
             ends = [f"{each.what}: {each.note}" for each in runner.breaches if each.note]
             self._fail("how often the trampoline is reached", 1, arrival.times, *ends[:1])
-        elif target.kind != _JUMP:
+        elif target.kind != JUMP:
             for breach in runner.breaches:
                 self._fail(breach.what, breach.expected, breach.got, breach.note or "the program, entered afterwards")
         if self.new and wants_listing(self.result):
@@ -295,7 +269,7 @@ class Steps:
         """A trampoline is reached: judge the registers; a call's returns through its link register."""
         behind = self.stretch.body
         changed = [n for n in range(1, 32) if hart.x[n] != first[n] and n not in _MAY_CHANGE]
-        if target.kind == _JUMP:
+        if target.kind == JUMP:
             for number in changed:
                 self._fail(f"{REG_NAMES[number]} at a trampoline that is jumped to", first[number], hart.x[number])
             return Outcome(Status.STOPPED, RETURN)

@@ -7,18 +7,29 @@ from dataclasses import dataclass
 
 from ...image.btf import Member, StructLayout
 from ...image.model import KernelImage
+from ...machine.memory import PAGE
+from ...run.kernel import A0, KernelBench, has_returned
 from .interface import Interface
 
-__all__ = ["COOKIE", "KIND_NAMES", "MOST", "Program", "Programs", "make_programs"]
+__all__ = ["COOKIES", "KIND_NAMES", "MOST", "Program", "Programs", "make_programs"]
 
 KIND_NAMES = ("fentry", "fexit", "fmod_ret")
 """In the order of enum bpf_tramp_prog_type."""
 MOST = 3
 """Programs of one kind in one trampoline."""
-COOKIE = 0xC00C_1E00_0000_0000
+COOKIES = (
+    0xC00C_1E00_0000_0001, 0x8000_0000, 0x7FFF_F800, 0xFFFF_FFFF, 1, 0x7FF, 0x800, 0xFFF, 0x7FFF_FFFF, 1 << 63,
+    0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_7FFF_FFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1, 0x1234_5678_9ABC_DEF0,
+    0xFFFF_FFFF_FFFF_F7FF, 0x8000_07FF,
+)  # fmt: skip
+"""Of programs that have one, in the order of their numbers: what makes a difference to who loads a constant."""
 _CODE_STEP = 16
 _ALIGN = 64
 _TYPE = "BPF_PROG_TYPE_TRACING"
+_CHOOSES_ENTER, _CHOOSES_EXIT = "bpf_trampoline_enter", "bpf_trampoline_exit"
+_BUDGET = 10_000
+_INTERPRETED = 1
+"""Position of the programs of each kind that are not JITed, of those that neither sleep nor have a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,7 @@ class Program:
         node: address of what a chain points to.
         code: address of the host function that stands for it.
         cookie: what it is attached with, 0 for nothing.
+        insns: address of its instructions where an interpreter is what `code` stands for; 0 for a JITed program.
     """
 
     number: int
@@ -49,6 +61,7 @@ class Program:
     node: int
     code: int
     cookie: int
+    insns: int = 0
 
     @property
     def name(self) -> str:
@@ -64,11 +77,14 @@ class Programs:
         all: in the order of their numbers.
         start: address of `content`.
         content: their structures.
+        enters, exits: the function before and behind each that the kernel chooses; empty if that is not known.
     """
 
     all: tuple[Program, ...]
     start: int
     content: bytes
+    enters: tuple[int, ...] = ()
+    exits: tuple[int, ...] = ()
 
     def find(self, kind: int, position: int, variant: int = 0) -> Program:
         """Return a program; variant: 0 plain, 1 sleepable, 2 with a cookie, 3 both."""
@@ -97,7 +113,28 @@ def make_programs(image: KernelImage, interface: Interface, start: int, code: in
         for position in range(MOST):
             for cookie in (False, True):
                 maker.add(0, position, session=True, session_cookie=cookie)
-    return Programs(tuple(maker.programs), start, bytes(maker.content))
+    made, content = tuple(maker.programs), bytes(maker.content)
+    enters, exits = (_chosen(image, name, made, start, content) for name in (_CHOOSES_ENTER, _CHOOSES_EXIT))
+    return Programs(made, start, content, enters, exits)
+
+
+def _chosen(
+    image: KernelImage, name: str, programs: tuple[Program, ...], start: int, content: bytes
+) -> tuple[int, ...]:
+    """Return what a function of the kernel answers for each program, executed; empty if it cannot be."""
+    if image.address_of(name) is None:
+        return ()
+    bench = KernelBench(image)
+    try:
+        bench.memory.map(start, content, size=-(-len(content) // PAGE) * PAGE, name="bpf programs")
+    except ValueError:  # that is where this machine has its stack
+        return ()
+    found = []
+    for program in programs:
+        if not has_returned(bench.call(name, program.at, budget=_BUDGET)):
+            return ()
+        found.append(bench.hart.x[A0])
+    return tuple(found)
 
 
 class _Maker:
@@ -127,7 +164,8 @@ class _Maker:
         interface, number = self.interface, len(self.programs)
         prog, aux = self._room(interface.prog.size + 16), self._room(interface.aux.size)
         code = self.code + number * _CODE_STEP
-        values = {"jited": 1, "type": self.type, "bpf_func": code, "aux": self.start + aux, "len": 1}
+        insns = self._instructions(position) if not (sleepable or has_cookie or session) else None
+        values = {"jited": int(insns is None), "type": self.type, "bpf_func": code, "aux": self.start + aux, "len": 1}
         values |= {"sleepable": int(sleepable), "call_session_cookie": int(session_cookie)}
         if session and interface.session is not None:
             values["expected_attach_type"] = interface.session
@@ -135,13 +173,18 @@ class _Maker:
             self._set(prog, interface.prog, name, value)
         self._set(aux, interface.aux, "sleepable", int(sleepable))
         self._set(aux, interface.aux, "prog", self.start + prog)
-        cookie = COOKIE + 0x11 * (number + 1) if has_cookie else 0
+        cookie = COOKIES[sum(each.has_cookie for each in self.programs)] if has_cookie else 0
         node = self._node(prog, cookie)
         made = Program(
             number, kind, position, sleepable, has_cookie, session, session_cookie,
-            self.start + prog, self.start + node, code, cookie,
+            self.start + prog, self.start + node, code, cookie, 0 if insns is None else self.start + prog + insns,
         )  # fmt: skip
         self.programs.append(made)
+
+    def _instructions(self, position: int) -> int | None:
+        """Return where the instructions of a program are that is not JITed [bytes from its struct]; None of others."""
+        found = self.interface.prog.find("insnsi")
+        return found.offset if found is not None and position == _INTERPRETED else None
 
     def _node(self, prog: int, cookie: int) -> int:
         chain = self.interface.chain

@@ -21,12 +21,13 @@ from ..run import Journey, Progress, prepare_verification
 from ..scene import prepare_scene
 from .bench import Stage, call_trampolines, prepare_stage
 from .cases import REQUESTED, Case, Flag, flags_text, matrix, probes
-from .detours import find_skips, some_of, way_out, whole, write_jumps
+from .detached import Detachment
 from .hosts import find_around, run
 from .interface import find_interface
 from .jit import Built, Trampolines
 from .life import Breach, Life
 from .promises import BpfPromise
+from .spot import copied, interrupted
 from .struct_ops import most_arguments
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ class _Gathered:
         self.whats: dict[tuple[object, ...], set[str]] = {}
         self.lanes: dict[tuple[object, ...], list[I64Array]] = {}
         self.fewest: dict[tuple[object, ...], int] = {}
+        self.detachment = Detachment(stage)
         self.done = 0
 
     def batch(self, cases: Sequence[Case]) -> None:
@@ -295,33 +297,21 @@ class _Gathered:
         for breach in (*_of_building(built), *life.breaches):
             failed[breach.lanes] = True
             self._add(breach, cases)
-        for breach in self._detached(journey, trampolines, built, by_site, requested & ~failed):
+        for breach in self._later(journey, trampolines, built, by_site, requested & ~failed):
             failed[breach.lanes] = True
             self._add(breach, cases)
         result.passed += int((built.accepted & ~(failed & requested)).sum())
         self.done += len(cases)
 
-    def _detached(
-        self, journey: Journey, made: Trampolines, built: Built, by_site: BoolArray, chosen: BoolArray
+    def _later(
+        self, journey: Journey, made: Trampolines, built: Built, by_site: BoolArray, sound: BoolArray
     ) -> Iterator[Breach]:
-        """Let the kernel's jumps over detached programs be written, run once more, and yield what breaks then."""
-        stage, interface = self.stage, self.stage.interface
-        for detour, breaches in (
-            way_out(made, built, interface.im), find_skips(made, built, interface.im, interface.skip),
-        ):  # fmt: skip
-            yield from breaches
-            detour = None if detour is None else some_of(detour, chosen)
-            if detour is None or not len(detour[0]):
-                continue
-            write_jumps(made, detour)
-            cases = whole(made.cases, detour)
-            life = Life(
-                journey.patcher, interface, stage.programs, stage.traced, cases, built, bool(stage.image.is_clang)
-            )
-            run(life, find_around(journey.patcher), detour[0], by_site)
-            self.result.insns += life.insns
-            self.result.detached += len(detour[0])
-            yield from (replace(each, what=f"{each.what}, with a program detached") for each in life.breaches)
+        """Yield what breaks of trampolines that were right so far, and of how the kernel copies them."""
+        if not self.done:
+            yield from interrupted(self.stage, journey, made.cases, built, by_site, sound)
+        yield from self.detachment.breaches(journey, made, built, by_site, sound)
+        if not self.done:
+            yield from copied(self.stage, journey, made, built, self.detachment.writer)
 
     def _add(self, breach: Breach, cases: Sequence[Case]) -> None:
         """Count a breach under what it is alike to, requested trampolines apart from the others."""
@@ -358,6 +348,9 @@ class _Gathered:
             failure.cases = len(np.unique(np.concatenate(self.lanes[key])))
             failure.alike = len(self.whats[key]) - 1
             failure.unused = self._unused(self.fewest[key])
+        self.result.detached = self.detachment.ran
+        self.result.insns += self.detachment.insns
+        self.result.notes += self.detachment.notes
         order = list(BpfPromise)
         found = sorted(self.found.values(), key=lambda each: (not each.requested, order.index(each.promise)))
         self.result.failures += found
@@ -365,8 +358,12 @@ class _Gathered:
     def _unused(self, fewest: int) -> str:
         """Return why no struct_ops comes to what is wrong from so many argument slots on; empty if one may."""
         types = self.stage.image.types
-        most = most_arguments(types) if types is not None else None
-        if most is None or fewest <= most:
+        if types is None or self.stage.image.address_of(_STRUCT_OPS) is None:
+            return ""
+        most = most_arguments(types)
+        if most is None:
+            return "this kernel has no struct_ops of its own, a module may bring some" if fewest else ""
+        if fewest <= most:
             return ""
         return f"no struct_ops of this kernel's own takes more than {most} arguments, a module's may"
 

@@ -12,7 +12,7 @@ from genpatch.samples import resolve
 from genpatch.units import Span
 from genpatch.verify.bpf.compile import Stretch, leading_nops, sled_size
 from genpatch.verify.bpf.compiled_programs import CONTEXT, Call, Cell, CompiledProgram
-from genpatch.verify.bpf.compiled_run import ProgramsResult, Runner, Subject, add_failure, verify_programs
+from genpatch.verify.bpf.compiled_run import Breach, ProgramsResult, Runner, Subject, add_failure, verify_programs
 from genpatch.verify.bpf.promises import BpfPromise
 from genpatch.verify.scene import prepare_scene
 
@@ -145,6 +145,29 @@ def test_failures_that_are_alike_are_one() -> None:
     for name in ("one", "another", "a third"):
         add_failure(result, runner.breaches[0], name)
     assert [(each.example, each.cases) for each in result.failures] == [("one", 3)]
+
+
+def test_alike_but_for_where_a_tail_call_lands() -> None:
+    """The first of several is shown with its landing; the others are still the same failure."""
+    breach = Breach(BpfPromise.PROGRAM, "the end of the program", 0, 4, "an instruction that is none")
+    bare = Breach(BpfPromise.STACK, "sp at the end", 0, 8)
+    result = ProgramsResult()
+    for each in (breach, bare):
+        first = add_failure(result, each, "one")
+        assert first is not None
+        first.note = "; ".join(part for part in (first.note, "a tail call lands at program+0x8") if part)
+        assert add_failure(result, each, "two") is None
+    assert [each.cases for each in result.failures] == [2, 2]
+
+
+def test_unused_only_if_all_programs_are() -> None:
+    breach, result = Breach(BpfPromise.PROGRAM, "the end of the program", 0, 4), ProgramsResult()
+    first = add_failure(result, breach, "one", unused="nobody has it")
+    add_failure(result, breach, "two", unused="nobody has it")
+    assert first is not None
+    assert first.unused == "nobody has it"
+    add_failure(result, breach, "three")
+    assert first.unused == ""
 
 
 @pytest.mark.parametrize(

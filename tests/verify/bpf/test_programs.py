@@ -10,7 +10,7 @@ import pytest
 
 from genpatch.image.btf import Member
 from genpatch.verify.bpf.interface import find_interface
-from genpatch.verify.bpf.programs import COOKIE, Programs, make_programs, set_member
+from genpatch.verify.bpf.programs import COOKIES, Programs, make_programs, set_member
 
 from .toys import make_pool, sound_image
 
@@ -80,9 +80,22 @@ def test_the_pool_of_a_kernel_without_sessions() -> None:
     for number, program in enumerate(pool.all):
         assert (program.number, program.kind, program.position) == (number, number // 12, number // 4 % 3)
         assert (program.sleepable, program.has_cookie) == (bool(number & 1), bool(number & 2))
-        assert program.cookie == (COOKIE + 0x11 * (number + 1) if number & 2 else 0)
+        assert program.cookie == (COOKIES[number // 4 * 2 + (number & 1)] if number & 2 else 0)
+        assert bool(program.insns) == (program.position == 1 and not number & 3)  # not JITed
         assert program.code == CODE + 16 * number
         assert not program.session
+
+
+def test_cookies_are_all_different() -> None:
+    assert len({*COOKIES, 0}) == 1 + 3 * 3 * 2
+    assert all(0 < cookie < 1 << 64 for cookie in COOKIES)
+
+
+def test_the_kernel_chooses_what_is_called_around_each() -> None:
+    image, pool = sound_image(), sample_pool()
+    for chosen, name in ((pool.enters, "__bpf_prog_enter"), (pool.exits, "__bpf_prog_exit")):
+        plain, sleepable = image.address_of(name), image.address_of(f"{name}_sleepable")
+        assert chosen == tuple(sleepable if number & 1 else plain for number in range(36))
 
 
 def test_structures_keep_apart() -> None:
@@ -93,14 +106,16 @@ def test_structures_keep_apart() -> None:
     assert min(b - a for a, b in pairwise(starts)) >= 40  # struct bpf_prog and bpf_tramp_link
 
 
-@pytest.mark.parametrize(("kind", "position", "variant"), [(0, 0, 0), (1, 2, 1), (2, 1, 2), (0, 2, 3)])
+@pytest.mark.parametrize(("kind", "position", "variant"), [(0, 0, 0), (1, 2, 1), (2, 1, 2), (0, 2, 3), (2, 1, 0)])
 def test_a_program_is_described_as_the_sample_declares_it(kind: int, position: int, variant: int) -> None:
     """Read back with the layouts of jit.h, written out here."""
     pool = sample_pool()
     program = pool.find(kind, position, variant)
     at = program.at - START
     _, bits, kind_of, length, aux, code = struct.unpack_from("<HHIIxxxxQQ", pool.content, at)
-    assert bits == 1 | (4 if variant & 1 else 0)  # jited, gpl_compatible, sleepable
+    is_jited = not (position == 1 and variant == 0)
+    assert bits == is_jited | (4 if variant & 1 else 0)  # jited, gpl_compatible, sleepable
+    assert program.insns == (0 if is_jited else program.at + 32)
     assert (kind_of, length, code) == (26, 1, program.code)
     assert struct.unpack_from("<QQ", pool.content, aux - START) == (0, program.at)
     node = struct.unpack_from("<QQQQ", pool.content, program.node - START)

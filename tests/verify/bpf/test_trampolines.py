@@ -47,11 +47,19 @@ def _not_entered(programs: Programs) -> Case:
     return case_of(EXIT, programs, (0, 1, 1), arguments=(LONG,), skipped=frozenset({number}))
 
 
+def _mixed(programs: Programs) -> Case:
+    """A program that may sleep, with a cookie of 32 bits and a sign; one that may not, without one, and not JITed."""
+    fentry = (programs.find(0, 0, BOTH), programs.find(0, 1, PLAIN))
+    assert (fentry[0].cookie, bool(fentry[0].insns), bool(fentry[1].insns)) == (0x8000_0000, False, True)
+    return Case(flags=ENTRY, arguments=TWO, fentry=fentry)
+
+
 CASES: dict[str, Maker] = {
     # fentry, fmod_ret, fexit
     "entry": _case(ENTRY, (1, 0, 0), arguments=()),
     "entries": _case(ENTRY | Flag.IP_ARG, (2, 0, 0), BOTH, arguments=(LONG, INT)),
     "entry-stacked": _case(ENTRY, (1, 0, 0), arguments=NINE),
+    "mixed": _mixed,
     "nobody": _case(EXIT, (0, 0, 0), arguments=TWO),
     "stacked": _case(EXIT | Flag.IP_ARG, (1, 0, 1), COOKIE, arguments=STACKED),
     "stopped": _case(EXIT, (0, 2, 1), arguments=TWO, stops=0),
@@ -68,7 +76,7 @@ EVERY = set(CASES)
 BY_SITE = {name for name in CASES if not name.startswith("ops")}
 BY_POINTER = EVERY - BY_SITE
 ENTERED = EVERY - {"nobody"}
-GOES_ON = {"entry", "entries", "entry-stacked"}
+GOES_ON = {"entry", "entries", "entry-stacked", "mixed"}
 TO_PARENT = BY_SITE - GOES_ON
 CALLED = TO_PARENT - {"stopped"}
 
@@ -84,8 +92,8 @@ MISTAKES: dict[str, Mapping[BpfPromise, set[str]]] = {
     "VALUE_NOT_CLEARED": {VALUE: {"stopped", "all"}, SEQUENCE: {"not-entered"}},
     "NO_BRANCH": {SEQUENCE: {"stopped"}},
     "UNALIGNED": {STACK: EVERY},
-    "OTHER_EXIT": {SEQUENCE: {"entries", "stacked", "all", "far"}},
-    "OTHER_PAIR": {ARGUMENTS: {"entries", "all"}},
+    "OTHER_EXIT": {SEQUENCE: {"entries", "mixed", "stacked", "all", "far"}},
+    "OTHER_PAIR": {ARGUMENTS: {"entries", "mixed", "all"}},
     "ONE_PAIR": {ARGUMENTS: ENTERED - {"entries", "all"}},
     "LOST_COOKIE": {ARGUMENTS: ENTERED},
     "SMALL_DRY_RUN": {SIZE: {"stacked"}},
@@ -107,6 +115,20 @@ MISTAKES: dict[str, Mapping[BpfPromise, set[str]]] = {
     "OTHER_START": {ARGUMENTS: ENTERED},
     "LOST_RUN_CTX": {ARGUMENTS: ENTERED},
     "RUNS_ANYWAY": {SEQUENCE: {"not-entered"}},
+    "AT_SLED": {ORIGINAL: CALLED},
+    "ARGUMENTS_AFTER": {ARGUMENTS: {"stacked"}},
+    "LOST_SAVED_CTX": {ARGUMENTS: ENTERED},
+    # what has happened before a program is entered is even or odd, and its start time a low or a high half
+    "START_LOW": {SEQUENCE: ENTERED - {"stacked", "far"}},
+    "START_HIGH": {SEQUENCE: {"entries", "mixed", "stacked", "stopped", "all", "far"}},
+    "FIRST_PAIR": {ARGUMENTS: {"mixed"}},
+    "STALE_COOKIE": {ARGUMENTS: {"mixed"}},
+    "SIGNED_COOKIE": {ARGUMENTS: {"entries", "mixed"}},
+    "SHORT_SIZE": {SEQUENCE: BY_POINTER},  # where the next one then stands are the numbers that it loads
+    "WRITES_IMAGE": {MADE: BY_POINTER},
+    "WAY_OUT_ALWAYS": {MADE: GOES_ON},
+    "PAGE_BASE": {LEAVES: EVERY},
+    "LOST_INSNS": {ARGUMENTS: {"mixed"}},
 }
 """Which promises each mistake breaks, and for which of the cases: worked out from what jit.c does then."""
 
@@ -232,7 +254,8 @@ def test_each_mistake_of_the_sample_is_tried() -> None:
     assert types is not None
     kinds = types.enum("mistake")
     assert kinds is not None
-    assert {name.removeprefix("MISTAKE_") for name in kinds} == {*MISTAKES, "NONE", "REFUSES"}
+    others = {"EARLY_SP", "LATE_SP", "NOT_FLUSHED", "WAY_OUT_LATE", "ERROR_EARLY"}  # test_spot.py, test_detached.py
+    assert {name.removeprefix("MISTAKE_") for name in kinds} == {*MISTAKES, *others, "NONE", "REFUSES"}
 
 
 # -- each instruction matters
