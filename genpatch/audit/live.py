@@ -206,6 +206,8 @@ def patching(
     *functions: Fn,
     edit: tuple[str, str, str] | None = None,
     routines: Mapping[str, str] | None = None,
+    symbols: Mapping[str, int] | None = None,
+    more_data: Mapping[int, bytes] | None = None,
     compiler: str = "gcc 14.2.0",
     **more: object,
 ) -> Facts:
@@ -215,6 +217,8 @@ def patching(
         functions: traced functions; three by default.
         edit: (routine, old text, new text): a mistake to make.
         routines: others that it has, name to assembly.
+        symbols: others that it has, name to address.
+        more_data: other bytes of it, by address.
         compiler: what built it.
         more: what `kernel` takes.
     """
@@ -235,12 +239,12 @@ def patching(
         structs=(FREGS, OPS, RECORD),
         symbols={
             "ftrace_nop_ops": NOP_OPS, "ftrace_list_ops": LIST_OPS, "ftrace_ops_list_func": LIST_FUNC,
-            "register_ftrace_direct": SITES_AT + 0x8000, "start_kernel": SITES_AT + 0x9000,
+            "register_ftrace_direct": SITES_AT + 0x8000, "start_kernel": SITES_AT + 0x9000, **(symbols or {}),
         },
         data={
             LIST_OPS: LIST_FUNC.to_bytes(8, "little"),
             NOP_OPS: (LIST_FUNC + 2).to_bytes(8, "little"),
-            LIST_FUNC: RET + RET,
+            LIST_FUNC: RET + RET, **(more_data or {}),
         },
         compiler=compiler,
         **more,  # type: ignore[arg-type]

@@ -69,6 +69,7 @@ class LaneMemory:
         size: int | None = None,
         permissions: str = "rw",
         name: str = "",
+        logged: bool = True,
     ) -> None:
         """Map bytes that all lanes share until they write to them.
 
@@ -78,6 +79,7 @@ class LaneMemory:
             size: bytes in all, zero behind the content; the content's size by default.
             permissions: of ``r``, ``w`` and ``x``.
             name: for messages.
+            logged: whether stores to it concern anybody, and are logged where everything is watched.
         Raises:
             ValueError: the region is empty, leaves the address space or overlaps another.
         """
@@ -87,7 +89,9 @@ class LaneMemory:
         parts = ((start, view, len(view)), (start + len(view), view[:0], total - len(view)))
         for at, part, length in parts:
             if length:
-                self._insert(SharedRegion(self._overlay, at, length, permissions, name, part, self._code_changed))
+                region = SharedRegion(self._overlay, at, length, permissions, name, part, self._code_changed)
+                region.is_private = not logged
+                self._insert(region)
 
     def map_private(
         self, start: int, size: int, *, permissions: str = "rw", name: str = "", poison: bool = False

@@ -21,6 +21,7 @@ from ..machine.hart import Hart
 from ..machine.memory import PAGE, Memory
 from ..machine.outcome import Outcome, Status
 from ..units import MASK64, Span, U8Array
+from .shadow import Shadow, find_shadow
 
 __all__ = ["RETURN", "KernelBench", "Place", "go_back", "kernel_places"]
 
@@ -33,6 +34,8 @@ SCRATCH = Span(0xFFFF_AF80_0010_0000, 0xFFFF_AF80_0110_0000)
 TASK = Span(0xFFFF_AF80_0200_0000, 0xFFFF_AF80_0200_4000)
 """A zeroed task for an image without init_task."""
 
+SHADOW_CALL_STACK = "init_shadow_call_stack"
+"""A page to which functions push their return addresses, upwards, through gp (CONFIG_SHADOW_CALL_STACK)."""
 _BSS_LIMIT = 1 << 30
 RA, SP, GP, TP, A0 = 1, 2, 3, 4, 10
 _FRAME = 256  # room above sp, as a caller would have
@@ -47,12 +50,14 @@ class Place:
         content: uint8[k], k <= span.size; the rest is zero.
         permissions: of ``r``, ``w`` and ``x``.
         name: section name.
+        logged: whether a store to it is one of what is looked at, and not book-keeping.
     """
 
     span: Span
     content: U8Array
     permissions: str
     name: str
+    logged: bool = True
 
 
 def kernel_places(image: KernelImage) -> list[Place]:
@@ -69,8 +74,14 @@ def kernel_places(image: KernelImage) -> list[Place]:
 
 def global_pointer(image: KernelImage) -> int:
     """Return what the kernel's startup gives its first task as gp: the shadow call stack where it has one."""
-    shadow = image.address_of("init_shadow_call_stack")
+    shadow = image.address_of(SHADOW_CALL_STACK)
     return shadow if shadow is not None else image.address_of("__global_pointer$") or 0
+
+
+def second_global_pointer(image: KernelImage) -> int:
+    """Return what gp holds on another hart: the same, or half of the shadow call stack, of which each has its own."""
+    has_shadow = image.address_of(SHADOW_CALL_STACK) is not None
+    return global_pointer(image) + (PAGE // 2 if has_shadow else 0)
 
 
 @dataclass
@@ -85,6 +96,8 @@ class KernelBench:
         hart: the hart that executes calls.
         stubs: functions that are not executed: address to what they return.
         stack, scratch, task: where STACK, SCRATCH and TASK are.
+        shadow: where KASAN's shadow lies, None in a kernel without it.
+        shadow_spans: the parts of it that are mapped: zeros, for those and for the kernel.
     Raises:
         ImageError: the image is not linked, or leaves no room for a stack.
     """
@@ -104,6 +117,10 @@ class KernelBench:
             )
         self.stack, self.scratch = self._map(STACK, "stack"), self._map(SCRATCH, "scratch")
         self.task = self._map(TASK, "task")
+        self.shadow: Shadow | None = find_shadow(self.image, self.memory, self.stack)
+        self.shadow_spans: list[Span] = []
+        for address in (self.stack.start, MASK64):
+            self.map_shadow(address)
         self.hart = Hart(self.memory, compressed=self.image.has_rvc is not False)
         self._scratch = self.scratch.start
 
@@ -116,6 +133,18 @@ class KernelBench:
         if start < PAGE:
             raise ImageError(self.image.path, expected=f"{wanted.size:#x} free bytes for a {name}", got="none")
         return self.memory.map(start, size=wanted.size, name=name).span
+
+    def map_shadow(self, address: int | None) -> bool:
+        """Map the shadow of the 4 GiB around an address, in a kernel that has one; tell whether it was not mapped."""
+        if self.shadow is None or address is None:
+            return False
+        span = self.shadow.of(address)
+        others = (each.span for each in self.memory.mappings)
+        if any(other.start < span.end and span.start < other.end for other in others):
+            return False
+        self.memory.map(span.start, size=span.size, name="kasan shadow")
+        self.shadow_spans.append(span)
+        return True
 
     def place(self, data: bytes) -> int:
         """Put bytes into scratch memory and return their address, a multiple of 16.

@@ -94,6 +94,8 @@ class Terms:
         return_hook: address of return_to_handler.
         regs: fields of the frame to their offsets [bytes]; empty where the type is not known.
         local_arguments: whether t2-t6 must survive.
+        hands_frame: whether the callback is promised a frame of those fields; in a kernel of which another
+            trampoline keeps a struct pt_regs, what ftrace_caller hands over may be anything.
     """
 
     func: U64Array
@@ -105,6 +107,7 @@ class Terms:
     return_hook: int
     regs: dict[str, int]
     local_arguments: bool
+    hands_frame: bool = True
 
     @property
     def preserved(self) -> tuple[int, ...]:
@@ -129,7 +132,8 @@ def judge(state: str, seen: Observation, expected: Expectation, terms: Terms) ->
     called = seen.calls > 0
     if expected.calls and called.any():
         yield from _arguments(state, seen, expected, terms, called)
-        yield from _frame(state, seen, terms, called & seen.has_frame)
+        if terms.hands_frame:
+            yield from _frame(state, seen, terms, called & seen.has_frame)
         yield from _stack(state, seen, terms, called)
     if expected.direct:
         yield from _at_direct(state, seen, terms, seen.direct > 0)
@@ -189,9 +193,8 @@ def _arguments(
         got = seen.arguments[number]
         yield from _failure(state, Promise.ARGUMENTS, name, seen, called & (got != values), values, got)
     note = "fregs points to no frame on the stack"
-    yield from _failure(
-        state, Promise.ARGUMENTS, "fregs", seen, called & ~seen.has_frame, seen.callback_sp, seen.arguments[3], note
-    )
+    lost = called & ~seen.has_frame if terms.hands_frame else np.zeros_like(called)
+    yield from _failure(state, Promise.ARGUMENTS, "fregs", seen, lost, seen.callback_sp, seen.arguments[3], note)
 
 
 def _frame(state: str, seen: Observation, terms: Terms, called: BoolArray) -> Iterator[Failure]:
@@ -227,7 +230,7 @@ def _stack(state: str, seen: Observation, terms: Terms, called: BoolArray) -> It
     note = "sp is no multiple of 16 at the call"
     yield from _failure(state, Promise.STACK, "sp", seen, called & (sp != aligned), aligned, sp, note)
     frame = seen.arguments[A3 - A0]
-    if terms.regs:
+    if terms.regs and terms.hands_frame:
         below = called & seen.has_frame & (frame < sp)
         yield from _failure(state, Promise.STACK, "frame", seen, below, sp, frame, "the frame starts below sp")
         end = frame + _U64(size)

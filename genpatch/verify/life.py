@@ -52,8 +52,8 @@ class Patch:
 
     Args:
         function: its name.
-        old, new: what is called now and what is to be called: ``caller``, ``regs``, ``direct``, ``target``
-            or "" where the function does not take it.
+        old, new: what is called now, as far as no earlier state tells, and what is to be called: ``caller``,
+            ``regs``, ``direct``, ``target`` or "" where the function does not take it.
         ops: which ops the site has: ``list``, ``one``, ``direct``, ``target``.
         probed: a breakpoint stands at func meanwhile.
     """
@@ -129,7 +129,8 @@ STATES: tuple[State, ...] = (
     State(
         "direct-in-frame", "the callback asks for a direct call", (),
         (Expectation(calls=1, direct=1, behaviour=Behaviour.DIRECT),),
-        lambda can: can.direct_slot and "ftrace_make_call" in can.functions, "the frame has no slot for a direct call",
+        lambda can: can.direct_slot and not can.regs_caller and "ftrace_make_call" in can.functions,
+        "the frame has no slot for a direct call, or another trampoline is for that",
     ),
     State(
         "changed", "from several tracers to one", (Patch("ftrace_modify_call", "caller", "caller", "one"),), (TRACED,),
@@ -165,6 +166,12 @@ STATES: tuple[State, ...] = (
         "regs-overridden", "the callback returns in the function's place", (),
         (Expectation(Arrival.PARENT, 1, behaviour=Behaviour.OVERRIDE),),
         lambda can: can.frame and can.regs_caller and "ftrace_make_call" in can.functions, "one trampoline only",
+    ),
+    State(
+        "regs-direct-in-frame", "the callback asks for a direct call", (),
+        (Expectation(calls=1, direct=1, behaviour=Behaviour.DIRECT),),
+        lambda can: can.direct_slot and can.regs_caller and "ftrace_make_call" in can.functions,
+        "one trampoline only, or its frame has no slot for a direct call",
     ),
     State(
         "direct", "calls a trampoline directly",

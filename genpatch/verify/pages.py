@@ -26,7 +26,7 @@ PAGE_OF = "vmalloc_to_page"
 _WRITERS = ("patch_insn_write", "patch_text_nosync")
 _BUDGET = 100_000
 _FIRST = 1 << 32  # a made-up struct page, and how far from it the second is [bytes]
-_STEP = 1 << 20
+_STEP = 8 * 720_720  # a whole number of struct pages, whatever they are: 8 to 128 bytes, in steps of 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class _Trial:
         self.bench, self.address, self.writer = KernelBench(scene.image), address, writer
         self.asked, self.physical, self._answer = 0, None, 0
         self.bench.memory.map(address, size=PAGE, permissions="rx", name="module text")
+        self.bench.map_shadow(scene.fixmap_top)
         hooks = self.bench.hart.hooks
         hook_stubs(self.bench.hart, scene.stubs)
         for name, hook in ((PAGE_OF, self._page), (FIXMAP, self._map)):

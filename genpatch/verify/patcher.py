@@ -15,7 +15,7 @@ from ..machine.lane_memory import LaneMemory
 from ..machine.lanes import Hook, Lanes
 from ..machine.memory import PAGE
 from ..machine.outcome import Status
-from ..run.kernel import A0, GP, RA, RETURN, SP, TP, Place, global_pointer
+from ..run.kernel import A0, GP, RA, RETURN, SHADOW_CALL_STACK, SP, TP, Place, global_pointer
 from ..units import BoolArray, I64Array, U64Array
 from .layouts import Layouts
 from .pages import PAGE_OF, ModuleText
@@ -83,29 +83,39 @@ class Patcher:
     Attributes:
         lanes: the lanes.
         record, ops: addresses of each lane's struct dyn_ftrace and of its own struct ftrace_ops.
+        gp: what gp holds when a function is called.
         found_ops: uint64[n], what ftrace_find_unique_ops answers.
     """
 
     def __init__(self, scene: Scene, ip: U64Array, layouts: Layouts, guests: Guests = NO_GUESTS):
         self.scene, self.ip, self.layouts, self.guests = scene, ip, layouts, guests
-        self.gp = global_pointer(scene.image)
         n = len(ip)
         self.memory = LaneMemory(n)
         for place in (*scene.places, *guests.places):
             content = np.ascontiguousarray(place.content).data
             self.memory.map(
-                place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name
-            )
+                place.span.start, content, size=place.span.size, permissions=place.permissions, name=place.name,
+                logged=place.logged,
+            )  # fmt: skip
         self.record, self.ops = scene.scratch.start, scene.scratch.start + PAGE
         self.memory.map_private(scene.task.start, scene.task.size, name="task")
         self.memory.map_private(scene.scratch.start, 2 * PAGE, name="records")
         self.memory.map_private(scene.stack.start, scene.stack.size, name="stack", poison=True)
+        self.gp = self._global_pointer()
         self.lanes = Lanes(self.memory)
         self.all: I64Array = np.arange(n, dtype=np.int64)
         self.found_ops: U64Array = np.full(n, self.ops, _U64)
         self.hooks = self._stub_hooks()
         self.memory.write_u64(None, self.record + layouts.record_ip, ip)
         self.memory.watch(None)
+
+    def _global_pointer(self) -> int:
+        """Return what gp holds: what it holds at boot, or a shadow call stack of the lane's own, which nobody logs."""
+        if self.scene.image.address_of(SHADOW_CALL_STACK) is None:
+            return global_pointer(self.scene.image)
+        start = self.scene.scratch.start + 2 * PAGE
+        self.memory.map_private(start, PAGE, name="shadow call stack")
+        return start
 
     def _stub_hooks(self) -> dict[int, Hook]:
         hooks: dict[int, Hook] = {address: self._stub(stub) for address, stub in self.scene.stubs.items()}
@@ -129,7 +139,8 @@ class Patcher:
                 lanes.x[A0, group] = lanes.x[A0 + stub.calls + 1, group]
             else:
                 lanes.pc[group] = lanes.x[RA, group]
-                lanes.x[A0, group] = _U64(stub.value)
+                if not stub.echoes:
+                    lanes.x[A0, group] = _U64(stub.value)
 
         return hook
 

@@ -23,9 +23,10 @@ from ..sites.model import Sites
 from ..sites.patching import PatchingCode
 from ..units import MASK64, BoolArray, I64Array, Span, U8Array, U64Array
 from .contract import Expectation, Failure, Promise, Terms, judge
-from .layouts import Layouts, layouts_of
+from .layouts import Layouts, layouts_of, slots_of
 from .life import STATES, THROUGH_RA, Abilities, Patch, State
 from .live_in import live_at_entry
+from .own_ops import own_ops_flag
 from .patcher import NO_GUESTS, Call, Guests, Patcher
 from .replay import replay
 from .returns import RETURNS, ReturnHook, frame_fields, go_back
@@ -41,8 +42,8 @@ __all__ = ["StateResult", "StoreCount", "Verification", "verify"]
 _U64 = np.uint64
 _EBREAK = np.frombuffer(b"\x73\x00\x10\x00", np.uint8)
 _C_EBREAK = np.frombuffer(b"\x02\x90", np.uint8)
-_CALL_OPS_FLAG = "FTRACE_FL_CALL_OPS_EN"
-_OPS_DIRECT_FLAG = "FTRACE_OPS_FL_DIRECT"
+_KPROBE_BLACKLIST = ("__start_kprobe_blacklist", "__stop_kprobe_blacklist")
+_LONGEST_BLACKLIST = 1 << 20
 _LIST_FUNCTIONS = ("arch_ftrace_ops_list_func", "ftrace_ops_list_func")
 _REGISTER_NUMBERS = {Link.RA: 1, Link.T0: 5}
 MOST_SITES = 300_000
@@ -160,6 +161,7 @@ def prepare_verification(image: KernelImage) -> tuple[Verification, PatchingCode
         image,
         direct_at=trampoline.direct_at if trampoline else None,
         func_at=trampoline.ops_func_at if trampoline else None,
+        slots=slots_of(trampoline) if image.address_of("ftrace_regs_caller") is None else {},
     )
     return Verification(image, sites, verdict, layouts, notes=list(layouts.notes)), code
 
@@ -289,7 +291,10 @@ class Journey:
         self.ops_now: U64Array | None = None
         self.targets: dict[str, int] = {}
         self.changed: set[int] = set()
+        self.called = ""
+        """The role of what the sites call now."""
         self.unprobed: I64Array = np.zeros(0, np.int64)
+        self.takes_kprobe = ~np.isin(self.terms.func, self._kprobe_blacklist())
         self._listed: set[tuple[str, Promise]] = set()
         self._executable = [region.span for region in image.memory.regions if region.executable]
         self._executable += [place.span for place in guests.places if "x" in place.permissions]
@@ -298,10 +303,9 @@ class Journey:
         image, regs = self.result.image, self.result.layouts.regs
         functions = frozenset(name for name in FUNCTIONS if image.address_of(name) is not None)
         literal = self.scheme.literal is not None
-        flag = image.types.enumerator(_CALL_OPS_FLAG) if image.types is not None else None
-        self.call_ops_flag = flag or 0
+        self.call_ops_flag = self._own_ops_flag() if literal else 0
         direct = image.address_of("register_ftrace_direct") is not None
-        unique_ops = literal and bool(flag) and image.address_of("ftrace_find_unique_ops") is not None
+        unique_ops = self.call_ops_flag != 0 and image.address_of("ftrace_find_unique_ops") is not None
         return Abilities(
             functions=functions,
             literal=literal,
@@ -314,6 +318,25 @@ class Journey:
             kprobe=bool((self.terms.ip != self.terms.func).all()),
             redirect=self.scheme.link is not Link.RA,
         )
+
+    def _kprobe_blacklist(self) -> U64Array:
+        """Return the functions of the kernel that register_kprobe refuses (NOKPROBE_SYMBOL)."""
+        start, end = (self.result.image.address_of(name) for name in _KPROBE_BLACKLIST)
+        size = end - start if start is not None and end is not None else 0
+        if start is None or not 0 < size <= _LONGEST_BLACKLIST:
+            return np.zeros(0, _U64)
+        with suppress(Trap):  # symbols that stand nowhere
+            content = self.patcher.memory.read(self.patcher.all[:1], start, size // 8 * 8)[0]
+            found: U64Array = np.ascontiguousarray(content).view("<u8").astype(_U64)
+            return found
+        return np.zeros(0, _U64)
+
+    def _own_ops_flag(self) -> int:
+        def tell(note: str) -> None:
+            if note not in self.result.notes:
+                self.result.notes.append(note)
+
+        return own_ops_flag(self.scene, self.result.layouts, int(self.terms.ip[0]), self.guests, tell)
 
     # -- one state
 
@@ -396,7 +419,8 @@ class Journey:
         if state == "enabled":
             ok = (seen.calls == 1) & arrived(seen, self.terms.body)
             self.changed = {n for n in range(1, 32) if (ok & (seen.last[n] != seen.first[n])).any()}
-        for broken in judge(state, seen, expected, self.terms):
+        terms = self.terms if self._is_frame_promised() else replace(self.terms, hands_frame=False)
+        for broken in judge(state, seen, expected, terms):
             failure = self._explained(broken)
             key = (state, failure.promise, failure.what)
             if len(self.result.listings) < _MOST_LISTINGS and (state, failure.promise) not in self._listed:
@@ -404,6 +428,11 @@ class Journey:
                 self.result.listings[key] = replay(self.trial, int(failure.lanes[0]), expected.behaviour, name_at)
             self._fail(failure)
         return seen
+
+    def _is_frame_promised(self) -> bool:
+        """Tell whether a callback may read the frame that it gets now: only full registers are a struct pt_regs."""
+        is_full = not self.can.regs_caller or self.called == "regs"
+        return is_full or self.result.layouts.regs_name != "pt_regs"
 
     def _explained(self, failure: Failure) -> Failure:
         """Say why a callback is not called if nothing was patched where the function is executed."""
@@ -435,6 +464,7 @@ class Journey:
         self._set_ops(patch.ops)
         covered = self._plant() if patch.probed else None
         call = self.patcher.call(patch.function, self._arguments(patch))
+        self.called = patch.new
         self.ops_now = self._ops_passed(patch.ops)
         if covered is not None:
             self.unprobed = self._uproot(covered)
@@ -449,16 +479,16 @@ class Journey:
         return image.address_of({"caller": "ftrace_caller", "regs": "ftrace_regs_caller"}[role]) or 0
 
     def _arguments(self, patch: Patch) -> dict[int, U64Array | int]:
-        record = self.patcher.record
+        record, old = self.patcher.record, self.called or patch.old
         match patch.function:
             case "ftrace_init_nop":
                 return {0: 0, 1: record}
             case "ftrace_make_nop":
-                return {0: 0, 1: record, 2: self._address(patch.old)}
+                return {0: 0, 1: record, 2: self._address(old)}
             case "ftrace_make_call":
                 return {0: record, 1: self._address(patch.new)}
             case _:
-                return {0: record, 1: self._address(patch.old), 2: self._address(patch.new)}
+                return {0: record, 1: self._address(old), 2: self._address(patch.new)}
 
     def _set_ops(self, role: str) -> None:
         """Write the record's flags and the site's own ops."""
@@ -498,7 +528,7 @@ class Journey:
         return int(self.patcher.memory.read_u64(self.patcher.all[:1], address)[0])
 
     def _plant(self) -> U8Array:
-        """Put a breakpoint at each func, as a kprobe does, and return what was there."""
+        """Put a breakpoint at each func that takes one, as a kprobe does, and return what was there at all of them."""
         covered = self.patcher.memory.read(None, self.terms.func, 4)
         self._overwrite(covered, np.broadcast_to(_EBREAK, covered.shape), _C_EBREAK)
         return covered
@@ -507,15 +537,16 @@ class Journey:
         """Put back what was there, and return the lanes whose breakpoint has been overwritten."""
         now = self.patcher.memory.read(None, self.terms.func, 4)
         gone = np.where(covered[:, 0] & 3 == 3, (now != _EBREAK).any(axis=1), (now[:, :2] != _C_EBREAK).any(axis=1))
+        gone &= self.takes_kprobe
         self._overwrite(covered, covered, covered[:, :2])
         return np.flatnonzero(gone)
 
     def _overwrite(self, covered: U8Array, words: U8Array, parcels: U8Array) -> None:
-        """Write to each func: a word where an instruction of 4 bytes was covered, else a parcel."""
+        """Write to each func that takes a kprobe: a word where one of 4 bytes was covered, else a parcel."""
         memory, func = self.patcher.memory, self.terms.func
-        is_word = covered[:, 0] & 3 == 3
+        is_word, takes = covered[:, 0] & 3 == 3, self.takes_kprobe
         parcels = np.broadcast_to(parcels, (len(func), 2))
-        for lanes, data in ((np.flatnonzero(is_word), words), (np.flatnonzero(~is_word), parcels)):
+        for lanes, data in ((np.flatnonzero(is_word & takes), words), (np.flatnonzero(~is_word & takes), parcels)):
             if len(lanes):
                 memory.write(lanes, func[lanes], data[lanes])
 
@@ -657,10 +688,11 @@ class Journey:
         own = self.code.span("ftrace_caller") or Span(caller, caller)
         near = image.symbols.code_between(max(caller - _NEAR, 0), caller + _NEAR)
         seen = set(self.result.sites.func.tolist()) | self.guests.traced
+        regs = self.code.span("ftrace_regs_caller") or own
         found = 0
         for index in near.tolist():
             address = int(image.symbols.address[index])
-            if address in seen or address in own or found >= _MOST_TARGETS:
+            if address in seen or address in own or address in regs or found >= _MOST_TARGETS:
                 continue
             seen.add(address)
             trampoline = self.code.trampoline_at(image.symbols.name(index), index)

@@ -129,7 +129,7 @@ def _scalar_stub(stub: Stub) -> Callable[[Hart], Outcome | None]:
         if stub.calls >= 0:
             hart.pc, hart.x[A0] = hart.x[A0 + stub.calls], hart.x[A0 + stub.calls + 1]
         else:
-            hart.pc, hart.x[A0] = hart.x[RA], stub.value & MASK64
+            hart.pc, hart.x[A0] = hart.x[RA], hart.x[A0] if stub.echoes else stub.value & MASK64
         return None
 
     return hook
@@ -147,6 +147,7 @@ class Fixmap:
         self.bench, self.top = bench, top
         self._mapped: dict[int, Mapped] = {}
         self._last: tuple[int, int] | None = None
+        bench.map_shadow(top)
         address = bench.image.address_of(FIXMAP)
         self.address = address
         if address is not None:
@@ -182,6 +183,7 @@ class Fixmap:
             notes.append(f"the fixmap was not found: a trial write went to {as_hex(outcome.tval)}")
             return None
         self.top = (outcome.tval & -PAGE) + index * PAGE
+        self.bench.map_shadow(self.top)
         return self.top
 
     def _write(self) -> Outcome | None:
@@ -196,7 +198,12 @@ class Fixmap:
             data = bench.memory.read(address, 4)
         except Trap:
             return None
-        return bench.call(name, address, bench.place(data), 4, budget=_BUDGET)
+        source = bench.place(data)
+        outcome = bench.call(name, address, source, 4, budget=_BUDGET)
+        shadow = bench.shadow if outcome.cause == Cause.LOAD_FAULT else None
+        if shadow is not None and bench.map_shadow(shadow.shadowed(outcome.tval)):  # it looks there before it stores
+            outcome = bench.call(name, address, source, 4, budget=_BUDGET)
+        return outcome
 
 
 def _update_callback(bench: KernelBench, scene: Scene) -> None:
@@ -242,4 +249,5 @@ def _places(bench: KernelBench) -> list[Place]:
                 part = np.frombuffer(data, np.uint8)[low - start : high - start]
                 content[low - place.span.start : high - place.span.start] = part
         places.append(Place(place.span, content, permissions, place.name))
+    places += [Place(span, np.zeros(0, np.uint8), "rw", "kasan shadow", logged=False) for span in bench.shadow_spans]
     return places

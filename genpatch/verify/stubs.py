@@ -22,6 +22,7 @@ class Stub:
         why: what it does that does not matter here.
         value: what it returns.
         calls: the argument that holds a function which is called instead, with the next argument; -1 for none.
+        echoes: whether it returns its first argument instead of a value.
     """
 
     name: str
@@ -29,11 +30,13 @@ class Stub:
     why: str
     value: int = 0
     calls: int = -1
+    echoes: bool = False
 
 
 _LOCKS = "nobody else runs: a lock is always free"
 _OTHERS = "there are no other harts to tell"
 _TALK = "it only prints"
+_PHYSICAL = "nothing has booted: an address is its own physical address, and no bounds are known to check it by"
 
 STUBS: tuple[Stub, ...] = (
     Stub("mutex_lock", "lock", _LOCKS),
@@ -67,6 +70,8 @@ STUBS: tuple[Stub, ...] = (
     Stub("__warn_printk", "warning", _TALK),
     Stub("flush_tlb_all", "", "translations are made here"),
     Stub("flush_tlb_kernel_range", "", "translations are made here"),
+    Stub("__phys_addr_symbol", "", _PHYSICAL, echoes=True),
+    Stub("__virt_to_phys", "", _PHYSICAL, echoes=True),
 )
 
 FIXMAP = "__set_fixmap"

@@ -252,6 +252,20 @@ def test_overlay_has_a_limit() -> None:
         memory.store(None, np.uint64(0x1800), 8, np.uint64(3))
 
 
+def test_book_keeping_is_not_logged() -> None:
+    memory = LaneMemory(2)
+    memory.map(0x1000, size=0x1000)
+    memory.map(0x2000, size=0x1000, logged=False)
+    memory.watch(None)
+    memory.store(None, np.uint64(0x2000), 8, np.uint64(1))
+    memory.store(None, u64(0x1FF8, 0x2010), 8, u64(2, 3))
+    assert [(event.target, event.value) for lane in (0, 1) for event in memory.log.of_lane(lane)] == [(0x1FF8, 2)]
+    assert memory.read_u64(None, 0x2000).tolist() == [1, 1]
+    memory.watch(Span(0x2000, 0x2008))
+    memory.store(None, np.uint64(0x2000), 8, np.uint64(4))
+    assert [event.value for event in memory.log.of_lane(1)] == [4]
+
+
 def test_log_of_stores() -> None:
     memory = LaneMemory(3)
     memory.map(0x1000, bytes(0x1000), permissions="rx")

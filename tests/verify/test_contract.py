@@ -302,6 +302,17 @@ def test_poison() -> None:
     assert failure.got.tolist() == [0x8000_2000]
 
 
+def test_a_frame_that_is_not_promised_is_not_judged() -> None:
+    terms = replace(TERMS, hands_frame=False)
+    seen = observed(has_frame=np.zeros(LANES, np.bool_))
+    assert judged(seen, terms=terms) == []
+    assert judged(observed(callback_sp=np.array([FRAME, FRAME + 16], np.uint64)), terms=terms) == []
+    seen = observed()
+    assert judged(replace(seen, frame=in_frame(seen, 0, REGS["a1"], 0xBAD)), terms=terms) == []
+    failure = only(replace(seen, last=changed(seen.last, 0, 0xBAD, 11)), terms=terms)
+    assert (failure.promise, failure.what) == (Promise.REGISTERS, "a1")
+
+
 # --- a direct trampoline
 
 

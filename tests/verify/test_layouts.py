@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from genpatch.audit.cases import FREGS, OPS, ToyTypes, layout_of
 from genpatch.audit.live import RECORD
-from genpatch.verify.layouts import Layouts, OpsLayout, layouts_of
+from genpatch.schemes import Link
+from genpatch.sites.patching import Frame, Trampoline
+from genpatch.units import Span
+from genpatch.verify.layouts import Layouts, OpsLayout, layouts_of, slots_of
 
 from .toys import call_ops
 
 
-def layouts(*structs: object, **more: int) -> Layouts:
+def layouts(*structs: object, **more: object) -> Layouts:
     types = ToyTypes(*structs) if structs else None  # type: ignore[arg-type]
     return layouts_of(replace(call_ops().image, types=types), **more)  # type: ignore[arg-type]
 
@@ -44,6 +47,47 @@ def test_without_types_the_trampoline_tells() -> None:
     assert (found.ops.func, found.ops.direct_call) == (8, 192)
     assert found.ops.size >= 200
     assert "as the trampoline loads them" in found.notes[-1]
+
+
+CALLER = Trampoline(
+    name="ftrace_caller", span=Span(0, 8), link=Link.T0, literals=(-16,), passes_ops=True, direct_at=None,
+    ops_func_at=0, ip_argument=-4, parent_argument=1, lost=frozenset(), unbalanced=0, complete=True,
+    frame=Frame(
+        size=48, base=0, saved={0: 5, 8: 1, 16: 2, 32: 10, 40: 11},
+        stored=dict.fromkeys((0, 8, 16, 24, 32, 40), 8), restored={5: 0, 1: 8, 6: 24, 10: 32, 11: 32}, passes_frame=13,
+    ),
+)  # fmt: skip
+"""Keeps t0, ra, sp, a0 and a1, of which it restores a1 from elsewhere, and looks for a direct call at 24."""
+
+
+def test_the_slots_of_a_trampoline() -> None:
+    assert slots_of(CALLER) == {"epc": 0, "ra": 8, "sp": 16, "t1": 24, "a0": 32}
+
+
+def test_slots_that_are_not_known() -> None:
+    frame = CALLER.frame
+    assert frame is not None
+    assert slots_of(None) == {}
+    assert slots_of(replace(CALLER, complete=False)) == {}
+    assert slots_of(replace(CALLER, link=Link.RA)) == {}
+    assert slots_of(replace(CALLER, frame=None)) == {}
+    assert slots_of(replace(CALLER, frame=replace(frame, passes_frame=None))) == {}
+    assert slots_of(replace(CALLER, frame=replace(frame, restored={1: 8}))) == {}
+
+
+def test_a_t1_that_is_only_kept_is_no_direct_call() -> None:
+    frame = CALLER.frame
+    assert frame is not None
+    kept = replace(frame, saved={**frame.saved, 24: 6})
+    assert slots_of(replace(CALLER, frame=kept))["t1"] == 24
+    assert "t1" not in slots_of(replace(CALLER, frame=replace(frame, restored={**frame.restored, 6: 64})))
+
+
+def test_types_win_over_slots() -> None:
+    assert layouts(FREGS, OPS, RECORD, slots={"epc": 8}).regs["epc"] == 0
+    found = layouts(slots={"epc": 8})
+    assert found.regs == {"epc": 8}
+    assert "what C reads there is not known" in found.notes[1]
 
 
 def test_ops_without_a_direct_call() -> None:

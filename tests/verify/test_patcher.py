@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from genpatch.audit.cases import DATA, SITES_AT
-from genpatch.run.kernel import RETURN
+from genpatch.audit.live import LIVE, patching
+from genpatch.run.kernel import RETURN, global_pointer, second_global_pointer
 from genpatch.verify.patcher import Patcher
-from genpatch.verify.run import Verification
+from genpatch.verify.run import Verification, verify
 from genpatch.verify.scene import prepare_scene
 
 from .toys import call_ops
@@ -106,3 +107,22 @@ def test_where_a_call_starts() -> None:
     made.call("ftrace_call_adjust", {0: 0})
     assert made.lanes.pc.tolist() == [RETURN] * 3
     assert (made.lanes.x[2] % np.uint64(16) == 0).all()
+
+
+def test_a_shadow_call_stack_is_the_lanes_own() -> None:
+    """What functions push through gp is no store of patching, and gp is what it was behind them."""
+    write = LIVE["patch_insn_write"]
+    pushing = "sd ra, 0(gp)\n addi gp, gp, 8\n" + write.replace(
+        "    ld ra, 40(sp)\n    addi sp, sp, 48\n", "    addi gp, gp, -8\n    ld ra, 0(gp)\n    addi sp, sp, 48\n"
+    )
+    facts = patching(edit=("patch_insn_write", write, pushing), symbols={"init_shadow_call_stack": DATA + 0x400})
+    assert second_global_pointer(facts.image) == global_pointer(facts.image) + 2048
+    verification = verify(facts.image)
+    assert verification.failures == []
+    steps = verification.sequences["ftrace_make_call, func % 8 == 0"]
+    assert [step.split(":")[0] for step in steps if "store" in step] == ["store 8 at func-8", "store 4 at func+4"]
+
+
+def test_without_a_shadow_call_stack_gp_is_the_same_on_every_hart() -> None:
+    image = patching().image
+    assert second_global_pointer(image) == global_pointer(image)

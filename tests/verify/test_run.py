@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from genpatch.audit.cases import NOP, RET, SITES_AT, TEXT, Fn
+from genpatch.audit.cases import DATA, NOP, RET, SITES_AT, TEXT, Fn
 from genpatch.audit.facts import Facts
-from genpatch.audit.live import LIVE, live
+from genpatch.audit.live import LIVE, live, patching
 from genpatch.audit.registry import all_rules
 from genpatch.audit.runner import run_rules
 from genpatch.errors import ImageError
 from genpatch.verify.run import Verification, verify
 
-from .toys import Edit, broken, call_ops, pair, passed, ra16, without
+from .toys import Edit, broken, call_ops, pair, passed, ra16, two, without
 
 CALLED = ("enabled", "changed", "enabled-one", "kprobed")
 """States in which the callback is called, and nothing else is asked of it."""
@@ -63,6 +63,7 @@ def test_skipped_states_say_why() -> None:
         "enabled-regs": "one trampoline only",
         "regs-redirected": "one trampoline only",
         "regs-overridden": "one trampoline only",
+        "regs-direct-in-frame": "one trampoline only, or its frame has no slot for a direct call",
         "rethook": "no arch_rethook_trampoline and no arch_rethook_trampoline_callback",
     }
 
@@ -652,19 +653,28 @@ def test_without_patching_functions() -> None:
 
 
 def test_without_types() -> None:
-    """Layouts are assumed, and said to be; fields of the frame are not judged."""
-    image = replace(call_ops().image, types=None)
-    verification = verify(image)
+    """Layouts are read from the kernel's own code, and said to be: every state is gone through all the same."""
+    image = call_ops().image
+    verification = verify(replace(image, types=None))
     notes = " ".join(verification.notes)
-    for name in ("struct dyn_ftrace", "struct ftrace_regs", "struct ftrace_ops"):
+    for name in ("struct dyn_ftrace", "struct ftrace_regs", "struct ftrace_ops", "FTRACE_FL_CALL_OPS_EN"):
         assert f"{name}: no type" in notes
+    assert "taken for bit 20, with which ftrace_make_call calls ftrace_find_unique_ops" in notes
     assert verification.failures == []
-    assert {state.name for state in verification.states if state.skipped} >= {"redirected", "overridden", "graph"}
+    assert passed(verification) == passed(verify(image))
+    assert {"redirected", "overridden", "graph", "changed", "changed-direct", "direct"} <= passed(verification).keys()
 
 
 def test_without_types_a_lost_register_is_found() -> None:
     image = replace(call_ops(CALLER, *not_restored("a3", 72)).image, types=None)
     assert broken(verify(image), "enabled") == {("registers", "a3")}
+
+
+def test_without_types_a_trampoline_that_makes_no_frame_has_no_fields() -> None:
+    image = call_ops(CALLER, ("addi a3, sp, 0", "addi a3, zero, 0")).image
+    verification = verify(replace(image, types=None))
+    assert "struct ftrace_regs: no type; fields of the frame are not judged" in verification.notes
+    assert {state.name for state in verification.states if state.skipped} >= {"redirected", "overridden", "graph"}
 
 
 def test_without_a_fixmap() -> None:
@@ -690,6 +700,35 @@ def test_a_module_is_not_run() -> None:
         verify(facts.image)
 
 
+# --- two trampolines
+
+
+def test_a_second_trampoline_has_the_frame() -> None:
+    """What ftrace_caller hands over is no frame there, each call is told what the site calls now."""
+    verification = two()
+    assert verification.failures == []
+    assert {"enabled", "changed-regs", "changed-direct", "enabled-regs", "regs-redirected", "regs-overridden",
+            "regs-direct-in-frame", "direct"} <= passed(verification).keys()  # fmt: skip
+    assert not {"redirected", "overridden", "direct-in-frame"} & passed(verification).keys()
+    assert set(passed(verification).values()) == {3}
+
+
+def test_a_second_trampoline_is_no_direct_target() -> None:
+    assert not [state.name for state in two().states if state.name.startswith("direct:")]
+
+
+def test_the_frame_of_the_second_trampoline_is_judged() -> None:
+    verification = two("ftrace_regs_caller", ("sd a3, 72(sp)", "sd a3, 120(sp)"))
+    assert {each.state for each in verification.failures if each.what == "a3"} == {
+        "changed-regs", "enabled-regs", "regs-redirected", "regs-overridden", "regs-direct-in-frame",
+    }  # fmt: skip
+    assert broken(verification, "enabled") == set()
+
+
+def test_a_frame_of_another_struct_is_promised_by_both() -> None:
+    assert broken(two(frame="ftrace_regs"), "enabled") == {("arguments", "fregs")}
+
+
 # --- telling
 
 
@@ -709,3 +748,38 @@ def test_the_life_of_a_site_is_told() -> None:
 def test_direct_stands_for_every_direct_call() -> None:
     verification = verify(call_ops().image, states=("direct",))
     assert [each.name for each in verification.states] == ["direct", TARGET]
+
+
+# --- functions that take no kprobe
+
+
+ONE = call_ops().image.address_of("one") or 0
+THROUGH_ONE = (
+    "ftrace_make_call", "    jal ra, ftrace_set_ops\n", f"    jal ra, ftrace_set_ops\n    jal ra, {ONE:#x}\n"
+)  # fmt: skip
+"""The patching code itself calls a traced function."""
+_LISTED = DATA + 0x800
+
+
+def test_a_breakpoint_in_what_patches_stops_it() -> None:
+    verification = live(edit=THROUGH_ONE).verification
+    assert verification is not None
+    failure = next(each for each in verification.failures if each.state == "kprobed")
+    assert (failure.promise.value, failure.lanes.tolist()) == ("patch-returns", [0])
+
+
+def test_functions_that_kprobes_refuse_get_no_breakpoint() -> None:
+    facts = patching(
+        edit=THROUGH_ONE,
+        symbols={"__start_kprobe_blacklist": _LISTED, "__stop_kprobe_blacklist": _LISTED + 8},
+        more_data={_LISTED: ONE.to_bytes(8, "little")},
+    )
+    verification = verify(facts.image)
+    assert [each.state for each in verification.failures] == []
+    assert passed(verification)["kprobed"] == 3
+
+
+@pytest.mark.parametrize("end", [_LISTED, _LISTED - 8, _LISTED + (1 << 21), 1 << 63])
+def test_a_blacklist_that_is_none_is_not_read(end: int) -> None:
+    facts = patching(symbols={"__start_kprobe_blacklist": _LISTED, "__stop_kprobe_blacklist": end})
+    assert verify(facts.image).failures == []

@@ -14,6 +14,7 @@ import numpy as np
 
 from genpatch.audit.cases import DATA, FREGS, OPS, SITES_AT, TEXT, Code, Fn, kernel
 from genpatch.audit.live import LIVE, RECORD, live
+from genpatch.image.btf import StructLayout
 from genpatch.image.model import KernelImage
 from genpatch.image.symbols import SymbolTable
 from genpatch.verify.run import Verification, verify
@@ -227,6 +228,40 @@ RA16: dict[str, str] = {
     "ftrace_init_nop": _RA16_NOP,
 }
 
+_ABI = ("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "t0", "ra")
+_NOW = DATA + 0x600
+TWO: dict[str, str] = {
+    **PAIR,
+    "ftrace_regs_caller": PAIR["ftrace_caller"],
+    "ftrace_caller": "addi sp, sp, -80\n"
+    + "".join(f"sd {name}, {8 * number}(sp)\n" for number, name in enumerate(_ABI))
+    + f"""
+    addi a0, t0, -8
+    addi a1, ra, 0
+    la a2, {GLOBAL_OPS:#x}
+    ld a2, 0(a2)
+    addi a3, zero, 0
+    la t1, {HANDLER:#x}
+    ld t1, 0(t1)
+    jalr ra, 0(t1)
+"""
+    + "".join(f"ld {name}, {8 * number}(sp)\n" for number, name in enumerate(_ABI))
+    + "addi sp, sp, 80\n jalr zero, 0(t0)\n",
+    "ftrace_make_call": f"la a5, {_NOW:#x}\n sd a1, 0(a5)\n" + _PAIR_CALL,
+    "ftrace_modify_call": f"""
+    la a5, {_NOW:#x}
+    ld a5, 0(a5)
+    bne a1, a5, wrong
+    addi a1, a2, 0
+    jal zero, {_PAIR_AT["ftrace_make_call"]:#x}
+wrong:
+    addi a0, zero, -22
+    jalr zero, 0(ra)
+""",
+}
+"""The pair with two trampolines, as kernels of 6.1 to 6.7 have: a callback of ftrace_caller gets no frame."""
+_TWO_AT = {**_PAIR_AT, "ftrace_regs_caller": SITES_AT + 0x4000}
+
 Edit = tuple[str, str]
 
 
@@ -248,13 +283,13 @@ def call_ops(routine: str = "", *edits: Edit, compiler: str = "gcc 14.2.0") -> V
 
 
 def _older(
-    sources: dict[str, str], at: dict[str, int], after: int, with_frame: bool, symbols: dict[str, int]
+    sources: dict[str, str], at: dict[str, int], after: int, frame: StructLayout | None, symbols: dict[str, int]
 ) -> KernelImage:
     names = ("one", "two", "three")
     return kernel(
         *(Fn(name=name, before=0, after=after) for name in names),
         code=tuple(Code(name=name, source=source, at=at[name]) for name, source in sources.items()),
-        structs=(FREGS, OPS, RECORD) if with_frame else (OPS, RECORD),
+        structs=(frame, OPS, RECORD) if frame is not None else (OPS, RECORD),
         symbols={"function_trace_op": GLOBAL_OPS, "start_kernel": SITES_AT + 0x9000, **symbols},
         data={GLOBAL_OPS: (DATA + 0x500).to_bytes(8, "little")},
     ).image
@@ -264,14 +299,22 @@ def _older(
 def pair(routine: str = "", *edits: Edit) -> Verification:
     """Return what verification says of the toy that patches a pair, with mistakes in one routine."""
     sources = {**PAIR, routine: edited(PAIR[routine], *edits)} if routine else PAIR
-    return verify(_older(sources, _PAIR_AT, 8, True, {"register_ftrace_direct": SITES_AT + 0x8000}))
+    return verify(_older(sources, _PAIR_AT, 8, FREGS, {"register_ftrace_direct": SITES_AT + 0x8000}))
+
+
+@cache
+def two(routine: str = "", *edits: Edit, frame: str = "pt_regs") -> Verification:
+    """Return what verification says of the toy with two trampolines, with mistakes in one routine."""
+    sources = {**TWO, routine: edited(TWO[routine], *edits)} if routine else TWO
+    symbols = {"register_ftrace_direct": SITES_AT + 0x8000}
+    return verify(_older(sources, _TWO_AT, 8, replace(FREGS, name=frame), symbols))
 
 
 @cache
 def ra16(routine: str = "", *edits: Edit) -> Verification:
     """Return what verification says of the toy that patches four words, with mistakes in one routine."""
     sources = {**RA16, routine: edited(RA16[routine], *edits)} if routine else RA16
-    return verify(_older(sources, _RA16_AT, 16, False, {}))
+    return verify(_older(sources, _RA16_AT, 16, None, {}))
 
 
 def without(image: KernelImage, *names: str) -> KernelImage:

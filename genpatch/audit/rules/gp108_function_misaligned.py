@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ...image.model import ImageKind
 from ...schemes.model import Need
+from ...sites.harts import harts_of
 from ..cases import CALL_OPS_CODE, PAIR_CODE, SITES_AT, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, plural, where
@@ -34,6 +35,7 @@ _STOPS = next(each.source for each in PAIR_CODE if each.name == "arch_ftrace_upd
             ),
             "which only stop_machine makes harmless",
         ),
+        clean(lambda: kernel(Fn(name="one", at=SITES_AT + 10), config={"CONFIG_SMP": "n"})),
     ),
 )
 def function_misaligned(facts: Facts) -> Iterator[Finding]:
@@ -63,6 +65,9 @@ def function_misaligned(facts: Facts) -> Iterator[Finding]:
         return
     stops = facts.code.stops_machine
     stopped = Need.STOP_MACHINE in scheme.needs if stops is None else stops
+    harts, evidence = harts_of(facts.image)
+    if harts == 1 and not facts.is_module:
+        raise Skip(f"nobody fetches while a word is stored; {evidence}")
     share = len(hit) / len(sites)
     cause = (
         "no alignment is asked for"

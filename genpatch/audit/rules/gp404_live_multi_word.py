@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...schemes.model import Need
+from ...sites.harts import harts_of
 from ..cases import CALL_OPS_CODE, PAIR_CODE, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
 from ..model import Finding, Severity, Skip, plural
@@ -28,6 +29,11 @@ _PAIR = Fn(name="one", before=0)
             lambda: kernel(_PAIR, code=replaced(PAIR_CODE, "arch_ftrace_update_code", _LIVE)),
             "without stopping",
         ),
+        clean(  # there are no other harts
+            lambda: kernel(
+                _PAIR, code=replaced(PAIR_CODE, "arch_ftrace_update_code", _LIVE), config={"CONFIG_SMP": "n"}
+            )
+        ),
     ),
 )
 def live_multi_word(facts: Facts) -> Iterator[Finding]:
@@ -49,6 +55,9 @@ def live_multi_word(facts: Facts) -> Iterator[Finding]:
     scheme = facts.need_scheme()
     if Need.STOP_MACHINE not in scheme.needs:
         return
+    harts, evidence = harts_of(facts.image)
+    if harts == 1:
+        raise Skip(evidence)
     stops = facts.code.stops_machine
     if stops is None:
         raise Skip("how ftrace updates code could not be read")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ...schemes.model import Need
 from ...sites.flow import Routine
+from ...sites.harts import harts_of
 from ..cases import CALL_OPS_CODE, Fn, clean, fires, kernel, replaced
 from ..facts import Facts
 from ..model import Finding, Severity, Skip
@@ -39,6 +40,11 @@ _REMOTE = ("flush_icache_all", "flush_icache_range", "flush_icache_mm", "on_each
             "own hart only",
         ),
         fires(lambda: kernel(Fn(name="one"), code=replaced(CALL_OPS_CODE, _UPDATE, _UNFLUSHED)), "never flushes"),
+        clean(  # there are no other harts
+            lambda: kernel(
+                Fn(name="one"), code=replaced(CALL_OPS_CODE, "patch_text_nosync", _LOCAL), config={"CONFIG_SMP": "n"}
+            )
+        ),
         fires(lambda: kernel(Fn(name="one"), code=replaced(_LATER, _FINISH, "jalr zero, 0(ra)")), "never flushes"),
     ),
 )
@@ -60,6 +66,9 @@ def missing_flush(facts: Facts) -> Iterator[Finding]:
     ## References
     arch/riscv/kernel/patch.c; arch/riscv/mm/cacheflush.c; RISC-V Zifencei.
     """
+    harts, evidence = harts_of(facts.image)
+    if harts == 1:
+        raise Skip(evidence)
     judged = 0
     scheme = facts.scheme
     live = scheme is not None and Need.REMOTE_FENCE_I in scheme.needs

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from genpatch.image.containers import open_content
 from genpatch.image.read import read_image
+from genpatch.verify.bpf.run import _Gathered
 from genpatch.verify.bpf.struct_ops import _count, most_arguments
 
 from .toys import sound_image
@@ -42,3 +45,16 @@ def test_debians_struct_ops_fit_into_registers(version: str) -> None:
     types = read_image(open_content(str(Path(folder, version, "vmlinux")))).types
     assert types is not None
     assert most_arguments(types) == 5
+
+
+@pytest.mark.parametrize(
+    ("has_struct_ops", "fewest", "begins"), [(True, 9, "this kernel has no"), (True, 0, ""), (False, 9, "")]
+)
+def test_what_only_a_struct_ops_comes_to_is_unused_in_a_kernel_without_any(
+    has_struct_ops: bool, fewest: int, begins: str
+) -> None:
+    image = SimpleNamespace(types=sound_image().types, address_of=lambda name: 1 if has_struct_ops else None)
+    run: Any = SimpleNamespace(stage=SimpleNamespace(image=image))
+    why = _Gathered._unused(run, fewest)
+    assert why.startswith(begins)
+    assert bool(why) is bool(begins)
