@@ -84,8 +84,8 @@ def verify(
     a traced function (rules GP351 to GP357).
 
     States: boot, enabled, redirected, overridden, graph, direct-in-frame, changed, changed-regs, changed-direct,
-    disabled, enabled-one, enabled-regs, regs-redirected, regs-overridden, direct (also direct:ROUTINE for
-    routines of the kernel's own), kprobed, disabled-again, returned, rethook. Exit status: 0 nothing at or above
+    disabled, enabled-one, enabled-regs, regs-redirected, regs-overridden, regs-direct-in-frame, direct (also
+    direct:ROUTINE for routines of the kernel's own), kprobed, disabled-again, returned, rethook. Exit status: 0 nothing at or above
     --fail-on, 1 findings, 2 anything else, also if nothing could be run.
     """
     from ..image.containers import open_content

@@ -125,8 +125,12 @@ def _chosen(
     if image.address_of(name) is None:
         return ()
     bench = KernelBench(image)
+    size = -(-len(content) // PAGE) * PAGE
     try:
-        bench.memory.map(start, content, size=-(-len(content) // PAGE) * PAGE, name="bpf programs")
+        if bench.scratch.start <= start and start + size <= bench.scratch.end:
+            bench.memory.write(start, content)
+        else:
+            bench.memory.map(start, content, size=size, name="bpf programs")
     except ValueError:  # that is where this machine has its stack
         return ()
     found = []
