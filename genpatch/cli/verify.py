@@ -85,8 +85,8 @@ def verify(
 
     States: boot, enabled, redirected, overridden, graph, direct-in-frame, changed, changed-regs, changed-direct,
     disabled, enabled-one, enabled-regs, regs-redirected, regs-overridden, regs-direct-in-frame, direct (also
-    direct:ROUTINE for routines of the kernel's own), kprobed, disabled-again, returned, rethook. Exit status: 0 nothing at or above
-    --fail-on, 1 findings, 2 anything else, also if nothing could be run.
+    direct:ROUTINE for routines of the kernel's own), kprobed, disabled-again, returned, rethook. Exit status:
+    0 nothing at or above --fail-on, 1 findings, 2 anything else, also if nothing could be run.
     """
     from ..image.containers import open_content
     from ..image.read import ReadOptions, read_image

@@ -89,7 +89,8 @@ def test_all_flags_together() -> None:
 def test_every_number_of_arguments_near_and_far(flags: Flag) -> None:
     cases = matrix(POOL, [flags], 12)
     assert {(len(case.arguments), case.far) for case in cases} >= set(product(range(13), (False, True)))
-    assert {case.slots for case in cases} == {*range(21), 22, 24}  # 12 of 8 and 16 bytes in turn are 18, of odd sizes 19
+    slots = {*range(21), 22, 24}  # 12 of 8 and 16 bytes in turn are 18, of odd sizes 19
+    assert {case.slots for case in cases} == slots
     sizes = {argument.size for case in cases for argument in case.arguments}
     assert sizes == set(range(1, 17))
 
