@@ -38,7 +38,8 @@ def trampoline_not_made(facts: Facts) -> Iterator[Finding]:
     ## What it checks
     arch_bpf_trampoline_size() and arch_prepare_bpf_trampoline() are executed for every combination of flags that the
     kernel accepts, for 0 to 12 arguments and for 0 to 3 programs of each kind. They must return, without a WARN; the
-    size of the dry run must hold what is then written, and nothing may be written behind what was allocated.
+    size of the dry run must hold what is then written, and nothing may be written behind what was allocated, nor behind
+    the size that is returned. bpf_arch_text_poke() must then accept the jump over detached programs at ip_after_call.
 
     ## Why it matters
     A trampoline that outgrows its dry run is refused or overwrites its neighbour; programs cannot be attached.

@@ -46,7 +46,8 @@ def trampoline_calls(facts: Facts) -> Iterator[Finding]:
     ## What it checks
     Each trampoline is run over a traced function, reached through the kernel's own direct call. Programs must be
     entered, run and left in order; one that is not entered must not run; fmod_ret programs that return an error must
-    end the chain before the function; the function must be entered exactly behind its sled.
+    end the chain before the function; the function must be entered exactly behind its sled. With the jump over detached
+    programs put in while the function runs, programs at exit must not run.
 
     ## Why it matters
     Instructions of the function are skipped or executed twice: a sled of 8 bytes that is taken for one of 16 loses

@@ -39,7 +39,8 @@ def trampoline_stack(facts: Facts) -> Iterator[Finding]:
 
     ## What it checks
     sp is a multiple of 16 at every call; the chain of frame pointers leads to the traced function and to its caller;
-    the caller's frame is not written to; nothing is read from the stack that was not written.
+    the caller's frame is not written to; nothing is read from the stack that was not written. Of each combination of
+    flags one trampoline has an interrupt before each instruction: what is below sp is lost then.
 
     ## Why it matters
     Code is compiled for an aligned sp; a stack trace from a program goes astray; old data of other functions leaks.

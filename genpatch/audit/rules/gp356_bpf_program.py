@@ -37,7 +37,9 @@ def bpf_program(facts: Facts) -> Iterator[Finding]:
 
     ## What it checks
     bpf_int_jit_compile() is executed on small programs, and what it makes is run: results, calls of helpers and kernel
-    functions with their arguments, tail calls with their limit, calls of subprograms, saved registers.
+    functions with their arguments, tail calls with their limit, calls of subprograms, saved registers, accesses that
+    may fault (the kernel's fixup_exception() handles them). All is done for a plain hart and for one with more
+    extensions, for which the kernel's own code applies its alternatives.
 
     ## Why it matters
     The verifier has proved another program than the one that runs.
