@@ -104,8 +104,7 @@ def prepare_scene(image: KernelImage) -> Scene:
     if size > _LARGEST:
         raise ImageError(image.path, "regions", expected=f"at most {_LARGEST:#x} bytes in all", got=f"{size:#x}")
     bench = KernelBench(image)
-    end = max(region.span.end for region in image.memory.regions)
-    start = -(-end // PAGE) * PAGE + _HOST_GAP
+    start = _host_start(image)
     stubs = {address: stub for stub in STUBS if (address := image.address_of(stub.name)) is not None}
     missing = tuple(name for name in FUNCTIONS if image.address_of(name) is None)
     scene = Scene(image, [], None, Span(start, start + PAGE), stubs, missing, bench.stack, bench.scratch, bench.task)
@@ -117,6 +116,22 @@ def prepare_scene(image: KernelImage) -> Scene:
     _update_callback(bench, scene)
     scene.places = _places(bench)
     return scene
+
+
+def _host_start(image: KernelImage) -> int:
+    """Return where host functions are: in reach of the kernel, behind it or else in front of it.
+
+    Raises:
+        ImageError: there is room for neither.
+    """
+    regions = image.memory.regions
+    behind = -(-max(region.span.end for region in regions) // PAGE) * PAGE + _HOST_GAP
+    before = (min(region.span.start for region in regions) & -PAGE) - _HOST_GAP - PAGE
+    if behind + PAGE <= MASK64 - PAGE:
+        return behind
+    if before < PAGE:
+        raise ImageError(image.path, expected="free addresses beside the kernel", got="none")
+    return before
 
 
 def hook_stubs(hart: Hart, stubs: Mapping[int, Stub]) -> None:

@@ -14,7 +14,7 @@ from genpatch.image.model import KernelImage
 from genpatch.verify.run import verify
 from genpatch.verify.scene import prepare_scene
 from tests.elfwriter import ALLOC, NOBITS, WRITE, Section
-from tests.run.toy import image_of, toy_bytes
+from tests.run.toy import TEXT, image_of, toy_bytes
 
 from .toys import DATA, GLOBAL_OPS, HANDLER, PAIR, broken, call_ops, edited, pair, without
 
@@ -146,3 +146,15 @@ def test_an_image_beyond_what_a_kernel_may_take(end: int, fits: bool) -> None:
     else:
         with pytest.raises(ImageError, match="regions: expected at most 0x80000000 bytes in all, got 0x8001"):
             prepare_scene(image)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "host"),
+    [
+        (0xFFFF_FFFF_9000_0000, 0xFFFF_FFFF_9000_1000, 0xFFFF_FFFF_9010_1000),  # behind the highest region
+        (0xFFFF_FFFF_FFE0_0000, 0xFFFF_FFFF_FFF0_0000, TEXT - 0x10_1000),  # no room behind
+    ],
+)
+def test_where_host_functions_are(start: int, end: int, host: int) -> None:
+    hole = Section(name=".hole", type=NOBITS, addr=start, size=end - start, flags=ALLOC | WRITE)
+    assert prepare_scene(image_of(toy_bytes(hole))).host.start == host

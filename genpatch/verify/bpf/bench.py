@@ -32,6 +32,7 @@ _HEAP, _ARGUMENTS, _DATA = 1 << 16, PAGE, 1 << 16
 _FAR_FROM_ROUND = 0x5765_4000
 """Bits of an address that take the JIT more instructions than one on the stack, where the dry run has its image."""
 _TARGET = "bpf"
+_MAKE_CALL = "ftrace_make_call"
 _SMALLEST = 64
 _CHOICES = ("kernel_clone", "bpf_fentry_test1")
 """Every kernel has the first, and it saves ra early: what is lost where its beginning is skipped can be seen."""
@@ -173,10 +174,12 @@ def call_trampolines(journey: Journey, near: int, far: int) -> tuple[dict[str, i
     reached: dict[str, int] = {}
     if not journey.can.direct:
         return reached, "the kernel makes no direct calls here: the trampoline is entered as from the site"
+    if _MAKE_CALL not in journey.can.functions:
+        return reached, f"no {_MAKE_CALL}: the trampoline is entered as from the site"
     boot = Patch("ftrace_init_nop")
     if "ftrace_init_nop" in journey.can.functions:
         journey.pass_through(State("boot", "", (boot,), ()))
     journey.targets[_TARGET] = near
-    patches = (Patch("ftrace_make_call", new=_TARGET, ops=_TARGET),)
+    patches = (Patch(_MAKE_CALL, new=_TARGET, ops=_TARGET),)
     journey.pass_through(State(f"direct:{_TARGET}", "", patches, ()))
     return {"near": near, "far": far}, ""

@@ -23,6 +23,7 @@ from genpatch.verify.bpf.promises import BpfPromise
 from genpatch.verify.bpf.run import BpfResult, stage_of, verify_bpf
 from genpatch.verify.run import Journey
 
+from ..toys import without
 from .toys import image_with, sound_image
 
 MADE, SIZE, SEQUENCE, ORIGINAL, LEAVES, ARGUMENTS, PASSED, VALUE, NARROW, STACK, LOCAL = (
@@ -353,3 +354,12 @@ def test_a_maker_that_refuses_everything(tmp_path: Path) -> None:
     assert result.trouble == "the JIT makes no trampoline at all: it returns -22"
     assert (result.accepted, result.refused, result.cases, result.ran) == (0, 512, 0, 0)
     assert result.failures == []
+
+
+def test_a_kernel_that_lost_its_patching_function() -> None:
+    """A trampoline is entered as from the site then, and that is said."""
+    stage, _ = stage_of(without(sound_image(), "ftrace_make_call"))
+    journey, _ = stage.trampolines([CASES["entry"](stage.programs)])
+    reached, why = call_trampolines(journey, stage.places.near, stage.places.far)
+    assert not reached
+    assert why.endswith("the trampoline is entered as from the site")
