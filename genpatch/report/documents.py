@@ -18,6 +18,7 @@ Document = dict[str, Any]
 MAX_SIZE = 512 << 20
 _SNIFFED = 4096
 _MOST_ROWS = 1 << 21
+_LARGEST_TEXT = 1 << 40
 
 
 def verb_of(document: Document) -> str:
@@ -89,11 +90,24 @@ def _parsed(path: Path, where: str) -> Any:
 
 
 def _inconsistent(document: Document) -> str:
-    """Return how the columns of sites contradict each other, empty if they do not."""
+    """Return how the columns of sites, or the bins of their spread, contradict each other; empty if they do not."""
     for image in (document, *document.get("images", ())):
+        spread = image.get("spread") if isinstance(image, dict) else None
+        if spread is not None and (problem := _bad_spread(spread)):
+            return f"spread: {problem}"
         rows = image.get("site_rows") if isinstance(image, dict) else None
         if rows is not None and (problem := _bad_rows(rows)):
             return f"site_rows: {problem}"
+    return ""
+
+
+def _bad_spread(spread: Document) -> str:
+    count = len(spread["sites"])
+    if count * spread["bin"] > _LARGEST_TEXT:
+        return f"{count:,} bins of {spread['bin']:,} bytes, at most {_LARGEST_TEXT:,} bytes in all"
+    for level, column in spread["levels"].items():
+        if len(column) != count:
+            return f"levels.{level[:20]} has {len(column):,} entries of {count:,}"
     return ""
 
 
@@ -109,6 +123,7 @@ def _bad_rows(rows: Document) -> str:
     bounds = [("section", rows["section"], len(rows["sections"])), ("shape", rows["shape"], len(rows["shapes"]))]
     bounds += [("hits", hit["sites"], count) for hit in rows["hits"]]
     bounds += [("states", word["index"], len(word["values"])) for each in rows["states"] for word in each["words"]]
+    bounds += [(name, rows[name], 1 << 63) for name in ("func", "alignment")]
     for name, column, end in bounds:
         if column and max(column) >= end:
             return f"{name} points behind the end"

@@ -84,7 +84,8 @@ def _strip(spread: Document) -> Picture:
 
 def _steps(span: float) -> list[float]:
     """Return at most ten round numbers from 0 to span."""
-    step = next(each for each in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000) if span / each <= 10)
+    round_steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
+    step = next((each for each in round_steps if span / each <= 10), span / 10)
     return [round(step * number, 2) if step < 1 else int(step * number) for number in range(int(span / step) + 1)]
 
 

@@ -93,6 +93,7 @@ def test_a_race_of_a_kernel_says_all_of_it_or_nothing(tmp_path: Path) -> None:
         (lambda rows: rows["section"].__setitem__(0, 9), "section points behind the end"),
         (lambda rows: rows["hits"][0]["sites"].append(3), "hits points behind the end"),
         (lambda rows: rows.update(count=1 << 30), "at most"),
+        (lambda rows: rows["alignment"].__setitem__(0, 1 << 70), "alignment points behind the end"),
     ],
 )
 def test_columns_that_contradict_each_other_are_refused(
@@ -101,6 +102,21 @@ def test_columns_that_contradict_each_other_are_refused(
     value = body()
     change(value["site_rows"])
     with pytest.raises(InputError, match=message):
+        read_document(written(tmp_path, value))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bin": 1 << 40}, "3 bins of 1,099,511,627,776 bytes, at most"),
+        ({"levels": {"error": [1]}}, "levels.error has 1 entries of 3"),
+    ],
+)
+def test_bins_that_contradict_each_other_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    value = body() | {"spread": {"base": "0x1000", "bin": 4096, "sites": [1, 0, 2], "levels": {"error": [0, 0, 1]}}}
+    assert read_document(written(tmp_path, value))["spread"]["bin"] == 4096
+    value["spread"] |= change
+    with pytest.raises(InputError, match=f"spread: {message}"):
         read_document(written(tmp_path, value))
 
 

@@ -27,7 +27,7 @@ from .programs import Programs
 
 __all__ = ["BUDGET", "Built", "Heap", "Places", "Trampolines", "call_function"]
 
-BUDGET = 3_000_000
+BUDGET = 400_000
 ROOM = 4 * PAGE
 """Bytes for one trampoline: four times what the kernel takes at most."""
 GUARD = 32
