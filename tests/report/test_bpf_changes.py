@@ -36,18 +36,18 @@ def lines_of(found: Diff) -> list[str]:
 def test_a_mistake_is_new_with_the_level_of_its_finding() -> None:
     found = compared(of_sample(), of_sample("SKIP_BY_T0"))
     assert found.bpf is not None
-    assert changes(found) == [("new", "the trampoline", 0, 6484), ("new", "the trampoline", 0, 364)]
+    assert changes(found) == [("new", "the trampoline", 0, 6532), ("new", "the trampoline", 0, 406)]
     first, other = found.bpf.failures
     assert (first.requested, first.rule, first.level, first.promise) == (True, "GP354", "error", "leaves")
     assert (other.requested, other.rule, other.level) == (False, "", "")
     assert found.bpf.old is not None
     assert found.bpf.new is not None
-    assert (found.bpf.old.made, found.bpf.old.passed) == (9562, 9562)
-    assert (found.bpf.new.made, found.bpf.new.passed) == (9562, 9562 - 6484)
+    assert (found.bpf.old.made, found.bpf.old.passed) == (9880, 9880)
+    assert (found.bpf.new.made, found.bpf.new.passed) == (9880, 9880 - 6532)
     assert found.levels == ("error", "error")  # the finding, and the failure
     assert verdict_of(found) == "1 finding new; 1 BPF failure new"
-    assert "bpf: 9,562 of 9,562 trampolines and 0 of 0 programs passed -> 3,078 of 9,562" in lines_of(found)
-    assert "  new     error GP354 leaves: the trampoline: 6,484 trampolines, as with" in lines_of(found)
+    assert "bpf: 9,880 of 9,880 trampolines and 0 of 0 programs passed -> 3,348 of 9,880" in lines_of(found)
+    assert "  new     error GP354 leaves: the trampoline: 6,532 trampolines, as with" in lines_of(found)
     assert any("nothing in the kernel asks for: 1 failure (1 new)" in line for line in lines_of(found))
 
 
@@ -112,7 +112,7 @@ def test_what_was_not_run_is_no_pass() -> None:
     assert (found.bpf.old, found.bpf.why_old, found.bpf.why_new) == (None, why, "")
     assert f"bpf: the old kernel's was not run: {why}" in found.notes
     assert [each[0] for each in changes(found)] == ["new", "new"]
-    assert any(line.startswith("bpf: not run -> 3,078 of 9,562") for line in lines_of(found))
+    assert any(line.startswith("bpf: not run -> 3,348 of 9,880") for line in lines_of(found))
     left_out = compared(body(record()), body(None))
     assert "bpf: the new kernel's was not run: verify was told to leave BPF out" in left_out.notes
     assert compared(body(None), body(None)).bpf is None
