@@ -186,6 +186,8 @@ def test_failures_find_their_sites_by_address() -> None:
     assert list(accumulate(packed["sites"])) == [3, 1]
     assert packed["got"] == ["0x2", "0x2"]
     assert packed_failures(listed, {**rows, "func": []})[0]["sites"] == []
+    far = [{**one, "address": address} for address in ("0x0", f"0x{1 << 80:x}")]  # of no site, whatever a document says
+    assert packed_failures([*listed, *far], rows) == packed_failures(listed, rows)
 
 
 def test_documents_of_one_build_are_one_chapter() -> None:

@@ -86,6 +86,7 @@ def packed_failures(failures: Sequence[Document], rows: Document) -> list[Docume
         groups.setdefault((failure["state"], failure["promise"], failure["what"]), []).append(failure)
     packed, room = [], _MOST_VALUES
     for (state, promise, what), members in groups.items():
+        members = [each for each in members if 0 <= int(each["address"], 16) - base < 1 << 63]
         wanted = np.array([int(each["address"], 16) - base for each in members], np.int64)
         place = np.clip(np.searchsorted(func, wanted, sorter=order), 0, max(len(func) - 1, 0))
         found = order[place] if len(func) else place

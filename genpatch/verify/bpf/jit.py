@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...errors import ImageError
 from ...image.model import KernelImage
 from ...machine.lane_memory import LaneMemory
 from ...machine.lanes import Hook, Lanes
@@ -171,8 +172,11 @@ class Trampolines:
         memory = self.memory
         permissions = "rx" if interface.copies else "rwx"
         self._unsized = PAGE  # what a kernel without a dry run gives each trampoline
-        for start in (places.near, places.far):
-            memory.map_private(start & -PAGE, ROOM + PAGE, permissions=permissions, name="bpf trampoline")
+        try:
+            for start in (places.near, places.far):
+                memory.map_private(start & -PAGE, ROOM + PAGE, permissions=permissions, name="bpf trampoline")
+        except ValueError as error:
+            raise ImageError(image.path, expected="room for trampolines below the kernel", got=str(error)) from None
         memory.map(places.data, programs.content, size=-(-len(programs.content) // PAGE) * PAGE, name="bpf programs")
         memory.map_private(places.heap.start, places.heap.size, name="heap")
         memory.map_private(places.arguments.start, places.arguments.size, name="arguments")

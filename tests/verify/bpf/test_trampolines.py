@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from genpatch.errors import ImageError
 from genpatch.isa.assemble import assemble
 from genpatch.isa.insn import decode
 from genpatch.verify.bpf.bench import call_trampolines
@@ -363,3 +365,12 @@ def test_a_kernel_that_lost_its_patching_function() -> None:
     reached, why = call_trampolines(journey, stage.places.near, stage.places.far)
     assert not reached
     assert why.endswith("the trampoline is entered as from the site")
+
+
+@pytest.mark.parametrize("start", [-(1 << 24), 0xFFFF_FFFF_8000_0000])
+def test_a_kernel_without_room_for_trampolines(start: int) -> None:
+    """It is linked at the beginning of the address space, or so that it is in the way itself."""
+    stage, _ = stage_of(sound_image())
+    crowded = replace(stage, places=replace(stage.places, near=start))
+    with pytest.raises(ImageError, match="expected room for trampolines below the kernel, got"):
+        crowded.trampolines([CASES["entry"](stage.programs)])
